@@ -1,0 +1,123 @@
+"""A fitted classifier and its responses to labelled images (private)."""
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from sktopo._images import as_array_like, slices
+from sktopo.classifier import TopographicCNNClassifier
+from sktopo.networks import Head
+
+# Images looked at in one go, so that memory is bounded.
+_CHUNK = 4096
+
+
+def open_estimator(
+    estimator: BaseEstimator, X: ArrayLike
+) -> tuple[TopographicCNNClassifier, ArrayLike]:
+    """Find the topographic classifier inside an estimator, and the images it sees.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted TopographicCNNClassifier, or a Pipeline that ends in one, a
+        FrozenEstimator around one, or a fitted search over one.
+    X : array-like
+        What the estimator is given.
+
+    Returns
+    -------
+    tuple of (TopographicCNNClassifier, array-like)
+        The classifier, and X as the steps before it transform it.
+
+    Raises
+    ------
+    TypeError
+        If there is no topographic classifier at the end.
+    """
+    while not isinstance(estimator, TopographicCNNClassifier):
+        if isinstance(estimator, Pipeline):
+            if len(estimator) > 1:
+                X = estimator[:-1].transform(X)
+            estimator = estimator[-1]
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            raise TypeError(
+                f"Expected a fitted TopographicCNNClassifier, or a Pipeline that ends "
+                f"in one; got {type(estimator).__name__}."
+            )
+    check_is_fitted(estimator)
+    return estimator, X
+
+
+class Evaluation:
+    """One pass of labelled images through a fitted classifier, kept for many measures.
+
+    Parameters
+    ----------
+    estimator : estimator
+        As for `open_estimator`.
+    X : array-like
+        Images.
+    y : array-like of shape (n,)
+        Labels; those that the classifier does not know count as wrong.
+    sample_weight : array-like of shape (n,), default=None
+        Weights of the images in accuracies.
+    """
+
+    def __init__(self, estimator, X, y, sample_weight=None):
+        self.classifier, X = open_estimator(estimator, X)
+        self.X = as_array_like(X)
+        self.y = column_or_1d(as_array_like(y))
+        check_consistent_length(self.X, self.y)
+        self.weights = _check_sample_weight(
+            sample_weight, self.X, dtype=np.float64, ensure_non_negative=True
+        )
+        if not self.weights.any():
+            raise ValueError("All samples have weight zero: accuracy is undefined.")
+        known = pd.Index(self.classifier.classes_)
+        self.targets = known.get_indexer(self.y)
+
+    @cached_property
+    def features(self):
+        return self.classifier._features(self.X)
+
+    @cached_property
+    def head(self):
+        return Head.of(self.classifier.module_)
+
+    @cached_property
+    def activations(self):
+        return self.head.activations(self.features)
+
+    @cached_property
+    def accuracy(self):
+        best = self.head.classify(self.activations).argmax(axis=1)
+        return self.hits(best, slice(None)) / self.total_weight
+
+    @cached_property
+    def total_weight(self):
+        return float(self.weights.sum())
+
+    def hits(self, best, rows):
+        """Weight of the images among `rows` whose best class is the right one."""
+        return float(self.weights[rows] @ (best == self.targets[rows]))
+
+    def chunks(self):
+        """Rows and backbone features, some images at a time."""
+        if "features" in vars(self):
+            for rows in slices(len(self.y), _CHUNK):
+                yield rows, self.features[rows]
+            return
+        for rows in slices(len(self.y), _CHUNK):
+            yield rows, self.classifier._features(_safe_indexing(self.X, rows))

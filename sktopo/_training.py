@@ -1,0 +1,348 @@
+"""Training: the skorch net, its data, its callbacks and its seeds (private)."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import threading
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochTimer,
+    PassthroughScoring,
+)
+from skorch.helper import predefined_split
+from skorch.utils import noop, to_device
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from sktopo._images import as_batch
+
+OPTIMIZERS = {
+    "adam": {"optimizer": torch.optim.Adam},
+    "adamw": {"optimizer": torch.optim.AdamW},
+    "sgd": {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9},
+}
+
+_initialising = threading.Lock()
+
+
+@contextlib.contextmanager
+def seeded_initialisation(seed):
+    """Torch's global CPU generator, seeded for one thread and restored afterwards."""
+    with _initialising:
+        before = torch.get_rng_state()
+        torch.default_generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(before)
+
+
+def native_bfloat16(device):
+    """Whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def resolve_device(device):
+    """The torch device of that name; "auto" picks an accelerator where there is one."""
+    if device == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or (
+            torch.device("cpu")
+        )
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} is not available here ({error}). "
+            f"Use 'cpu', or 'auto' for an accelerator where there is one."
+        ) from error
+    return found
+
+
+class ImageDataset(Dataset):
+    """Images, labels and weights, indexed a whole batch at a time.
+
+    X keeps its form and dtype (a memmap stays on disk); a batch is made when asked for.
+    """
+
+    def __init__(self, X, y, weights, image_shape, rows=None):
+        self.X = X
+        self.y = y
+        self.weights = weights
+        self.image_shape = image_shape
+        self.rows = np.arange(len(X)) if rows is None else rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitems__(self, indices):
+        rows = self.rows[indices]
+        images = as_batch(self.X, rows, self.image_shape)
+        return (
+            images,
+            torch.from_numpy(self.y[rows]),
+            torch.from_numpy(self.weights[rows]),
+        )
+
+
+class Batches:
+    """Index arrays of the batches of one epoch; none of them holds a single row.
+
+    Every row comes once. A last batch of one is merged into the batch before it, since
+    a single image has no batch statistics.
+    """
+
+    def __init__(self, n_rows, batch_size, generator=None):
+        self.n_rows = n_rows
+        self.generator = generator
+        self.bounds = list(range(0, n_rows, batch_size))
+        if n_rows % batch_size == 1 and len(self.bounds) > 1:
+            self.bounds.pop()
+        self.bounds.append(n_rows)
+
+    def __len__(self):
+        return len(self.bounds) - 1
+
+    def __iter__(self):
+        order = np.arange(self.n_rows)
+        if self.generator is not None:
+            order = torch.randperm(self.n_rows, generator=self.generator).numpy()
+        for start, stop in zip(self.bounds, self.bounds[1:], strict=False):
+            yield order[start:stop]
+
+
+def _as_it_is(batch):
+    return batch
+
+
+class Objective(nn.Module):
+    """Weighted cross entropy plus lam times the spatial loss (if there is one)."""
+
+    def __init__(self, topo_loss, key):
+        super().__init__()
+        self.topo_loss = topo_loss
+        self.key = key  # the parameters that the loss was made from
+        self.lam = 0.0
+
+    def forward(self, logits, activations, grid_weights, targets, weights):
+        task = (F.cross_entropy(logits, targets, reduction="none") * weights).mean()
+        if self.topo_loss is None:
+            return task, task, None
+        source = self.topo_loss.source
+        topo = self.topo_loss(grid_weights if source == "weights" else activations)
+        return task + self.lam * topo, task, topo
+
+
+class TopographicNet(NeuralNet):
+    """The skorch net that trains a `TopographicNetwork`."""
+
+    def __init__(self, *args, shuffling, bfloat16=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.shuffling = shuffling
+        self.bfloat16 = bfloat16
+
+    @property
+    def _default_callbacks(self):
+        mean_of = [
+            ("train_loss", True),
+            ("task_loss", True),
+            ("topo_loss", True),
+            ("valid_accuracy", False),
+        ]
+        scores = [
+            (name, PassthroughScoring(name, lower_is_better=None, on_train=on_train))
+            for name, on_train in mean_of
+        ]
+        return [("timer", EpochTimer()), *scores, ("last_epoch", LastEpoch())]
+
+    def get_iterator(self, dataset, training=False):
+        generator = self.shuffling if training else torch.Generator()
+        batches = Batches(
+            len(dataset), self.batch_size, generator if training else None
+        )
+        return DataLoader(
+            dataset, batch_sampler=batches, collate_fn=_as_it_is, generator=generator
+        )
+
+    def train_step_single(self, batch, **fit_params):
+        self._set_training(True)
+        images, targets, weights = to_device(batch, self.device)
+        module = self.module_
+        with torch.autocast(
+            images.device.type, dtype=torch.bfloat16, enabled=self.bfloat16
+        ):
+            features = module.features(images)
+        activations = module.grid(features.float())
+        logits = module.classify(activations)
+        loss, task, topo = self.criterion_(
+            logits, activations, module.grid.weight, targets, weights
+        )
+        if not math.isfinite(loss.item()):
+            raise NonFiniteTrainingError("The loss is no longer finite")
+        loss.backward()
+        self.history.record_batch("task_loss", task.item())
+        if topo is not None:
+            self.history.record_batch("topo_loss", topo.item())
+        return {"loss": loss, "y_pred": logits}
+
+    def validation_step(self, batch, **fit_params):
+        self._set_training(False)
+        images, targets, weights = to_device(batch, self.device)
+        with torch.no_grad():
+            logits = self.module_(images)
+            loss = (F.cross_entropy(logits, targets, reduction="none") * weights).mean()
+            correct = ((logits.argmax(dim=1) == targets) * weights).mean()
+        self.history.record_batch("valid_accuracy", correct.item())
+        return {"loss": loss, "y_pred": logits}
+
+    def train(self, train_set, valid_set, epochs):
+        """Train for some epochs more, and end at the last finished or best epoch.
+
+        An interruption is raised again, after the net has gone back to the end of its
+        last finished epoch; so is an error. Callbacks stop the training as in skorch.
+        """
+        self.max_epochs = epochs
+        self.train_split = None if valid_set is None else predefined_split(valid_set)
+        keeper = dict(self.callbacks_)["last_epoch"]
+        try:
+            self.notify("on_train_begin", X=train_set, y=None)
+            try:
+                self.fit_loop(train_set)
+            except KeyboardInterrupt:
+                if not self._stopped_early():
+                    raise
+            self.notify("on_train_end", X=train_set, y=None)
+        except BaseException:
+            keeper.restore(self)
+            raise
+        finally:
+            keeper.forget()
+            for _, callback in self.callbacks_:
+                if isinstance(callback, Progress):
+                    callback.close()
+            forget_batches(self.history)
+            self.train_split = None
+            self._set_training(False)
+
+    def _stopped_early(self):
+        """Whether the KeyboardInterrupt is skorch's way to say "enough"."""
+        return any(
+            isinstance(callback, EarlyStopping)
+            and callback.misses_ >= callback.patience
+            for _, callback in self.callbacks_
+        )
+
+
+def forget_batches(history):
+    """Drop the per-batch rows of finished epochs, which would grow without bound."""
+    for epoch in history:
+        epoch["batches"] = []
+
+
+class NonFiniteTrainingError(ValueError):
+    """The loss, a weight or the optimizer's state is no longer finite."""
+
+
+class LastEpoch(Callback):
+    """Keeps what training needs to go back to the end of the last finished epoch."""
+
+    def __init__(self):
+        self.kept = None
+
+    def on_train_begin(self, net, **kwargs):
+        self.kept = self._state(net)
+
+    def on_epoch_end(self, net, **kwargs):
+        tensors = [*net.module_.state_dict().values()]
+        for state in net.optimizer_.state.values():
+            tensors.extend(v for v in state.values() if isinstance(v, torch.Tensor))
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+            raise NonFiniteTrainingError(
+                "A weight, or its gradient squared, overflowed"
+            )
+        self.kept = self._state(net)
+
+    def on_epoch_begin(self, net, **kwargs):
+        forget_batches(net.history[:-1])
+
+    @staticmethod
+    def _state(net):
+        state = {
+            "module": net.module_.state_dict(),
+            "criterion": net.criterion_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "shuffling": net.shuffling.get_state(),
+            "dropout": net.module_.generator.get_state(),
+        }
+        return copy.deepcopy(state), len(net.history)
+
+    def restore(self, net):
+        state, n_epochs = self.kept
+        net.module_.load_state_dict(state["module"])
+        net.criterion_.load_state_dict(state["criterion"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        net.shuffling.set_state(state["shuffling"])
+        net.module_.generator.set_state(state["dropout"])
+        del net.history[n_epochs:]
+
+    def forget(self):
+        self.kept = None
+
+
+class Progress(Callback):
+    """One progress bar for the whole training, with the losses of the last batch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.bar_ = None
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        if self.bar_ is None:
+            n_batches = len(Batches(len(dataset_train), net.batch_size))
+            self.bar_ = tqdm(total=net.max_epochs * n_batches, unit="batch")
+        self.bar_.set_description(f"Epoch {len(net.history)}")
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            batch = net.history[-1]["batches"][-1]
+            names = ("train_loss", "task_loss", "topo_loss")
+            losses = {name: batch[name] for name in names if name in batch}
+            self.bar_.set_postfix(losses, refresh=False)
+            self.bar_.update()
+
+    def close(self):
+        if getattr(self, "bar_", None) is not None:
+            self.bar_.close()
+            self.bar_ = None
+
+
+def own_callbacks(early_stopping, n_iter_no_change, tol, verbose):
+    """The callbacks that the classifier's parameters ask for."""
+    callbacks = []
+    if early_stopping:
+        callbacks.append(
+            EarlyStopping(
+                monitor="valid_accuracy",
+                lower_is_better=False,
+                patience=n_iter_no_change,
+                threshold=tol,
+                threshold_mode="abs",
+                load_best=True,
+                sink=noop,
+            )
+        )
+    if verbose:
+        callbacks.append(Progress())
+    return callbacks

@@ -1,0 +1,792 @@
+"""The topographic CNN classifier."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import compute_sample_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+)
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    _check_sample_weight,
+    check_is_fitted,
+    check_random_state,
+)
+
+from sktopo import _training
+from sktopo._images import (
+    as_batch,
+    image_statistics,
+    slices,
+    validate_images,
+)
+from sktopo.grid import NEIGHBORHOODS, Grid
+from sktopo.losses import DISTANCES, ActivationSimilarity, WeightSimilarity
+from sktopo.networks import BACKBONES, Head, make_network
+
+TOPO_LOSSES = {
+    "ws": (WeightSimilarity, {}),
+    "as": (ActivationSimilarity, {}),
+    "as_untransposed": (ActivationSimilarity, {"layout": "untransposed"}),
+}
+
+# What a model is made of: these cannot change while its training goes on.
+STRUCTURE = ("grid_shape", "backbone", "image_shape", "standardize", "optimizer")
+
+
+class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
+    """CNN classifier whose penultimate units stand on a grid, neighbours alike.
+
+    The units of the grid layer are trained with
+    ``cross_entropy + lam * topo_loss``, where the spatial loss asks that neighbouring
+    units be alike in their incoming weights (WS) or in their responses (AS).
+    `transform` gives the pre-ReLU responses of the grid.
+
+    Parameters
+    ----------
+    topo_loss : {"ws", "as", "as_untransposed"}, callable or None, default="ws"
+        The spatial loss: weight similarity, activation similarity, or the layout that
+        the published helper gives to activations (see
+        `sktopo.losses.ActivationSimilarity`). None trains a control. A loss class, or
+        any factory called as ``factory(grid_shape, neighborhood=...)`` (and
+        ``distance=`` where that is not None), gives an nn.Module whose `source` is
+        "weights" or "activations".
+    lam : float, default=1.0
+        Weight of the spatial loss, at least 0. With 0 it is not computed.
+    distance : str, default=None
+        "euclidean", "mean_squared", "cosine", "correlation", "squared_correlation" or
+        "absolute_correlation". None: the loss's own default, Euclidean for WS and
+        correlation for AS.
+    grid_shape : tuple of (int, int), default=(11, 11)
+        Rows and columns of the grid.
+    neighborhood : {"moore", "von_neumann"}, default="moore"
+        8 or 4 neighbours, no wrap-around.
+    backbone : {"auto", "small", "deep"} or callable, default="auto"
+        What comes before the grid layer. "auto": "small" for one channel, else "deep".
+        A callable is given the image shape (C, H, W) and returns an nn.Module that maps
+        images (n, C, H, W) to features (n, d).
+    dropout : float, default=0.5
+        Share of rectified grid responses zeroed in training, in [0, 1).
+    image_shape : tuple of int, default=None
+        (C, H, W) or (H, W) of the images. None: read off X; rows of s*s values are
+        square images of one channel, of 3*s*s values square images of three, and any
+        other number of columns is a strip of one row, with a warning.
+    standardize : bool, default=True
+        Whether the fitted model standardises images by the per-channel mean and
+        standard deviation of its training images.
+    max_epochs : int, default=10
+        Passes over the training images.
+    batch_size : int, default=64
+        Images a step. A last batch of one is merged into the batch before it.
+    lr : float, default=1e-3
+        Learning rate.
+    optimizer : {"adam", "adamw", "sgd"}, default="adam"
+        The optimizer; "sgd" has a momentum of 0.9.
+    weight_decay : float, default=0.0
+        The optimizer's weight decay.
+    early_stopping : bool, default=False
+        Whether to hold out a stratified part of the training images, stop when its
+        accuracy no longer rises, and restore the best epoch.
+    validation_fraction : float, default=0.1
+        Share of images held out by early stopping, in (0, 1).
+    n_iter_no_change : int, default=5
+        Epochs without a rise before early stopping ends the training.
+    tol : float, default=1e-4
+        Rise in accuracy that counts for early stopping.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, multiplied into the sample weights.
+    callbacks : list of skorch callbacks, default=None
+        They see the training as `skorch.callbacks` describes, and may stop it.
+    device : str, default="cpu"
+        Where to train and predict; "auto" picks an accelerator where there is one.
+    precision : {"float32", "bfloat16", "auto"}, default="float32"
+        Precision of the backbone in training; "auto" is bfloat16 where the processor
+        multiplies it natively. All else, and everything after training, is float32.
+    warm_start : bool, default=False
+        Whether `fit` goes on training the model that is there, with its optimizer
+        state, standardisation and pixel range as they are.
+    random_state : int, RandomState instance or None, default=None
+        Decides initialisation, shuffling, dropout and the held-out images. None draws
+        fresh entropy. Global random states are neither used nor changed.
+    verbose : int, default=0
+        1 shows a progress bar with the losses.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    n_features_in_ : int
+        Values an image: C * H * W.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if X was a DataFrame with string names.
+    image_shape_ : tuple of (int, int, int)
+        Channels, height and width.
+    pixel_range_ : tuple of (float, float)
+        Smallest and largest value of the training images.
+    grid_ : sktopo.grid.Grid
+        The grid: shape, neighbours, distances.
+    grid_weights_ : ndarray of shape (n_units, fan_in)
+        Incoming weights of the grid layer (a copy).
+    readout_weights_ : ndarray of shape (n_classes, n_units)
+        Weights of the readout (a copy).
+    net_ : skorch.NeuralNet
+        The net that trained the model.
+    module_ : nn.Module
+        Raw images (n, C, H, W) to logits, standardisation inside.
+    n_iter_ : int
+        Epochs trained.
+    history_ : DataFrame
+        One row an epoch: epoch, loss, task_loss, topo_loss (before lam; nan where it is
+        not computed), valid_accuracy (with early stopping), duration in seconds.
+
+    See Also
+    --------
+    sktopo.transformers.GridActivations : The grid's responses as a pipeline step.
+    sktopo.scorers.multi_scorer : Accuracy, robustness and localization in one search.
+
+    Notes
+    -----
+    The loss of a batch is ``mean(w * cross_entropy) + lam * topo_loss``, with w the
+    product of sample weight and class weight, divided once by its mean over the
+    training set.
+
+    Same random state and same number of torch threads: same bits, in any process or
+    thread. Dropout inside a callable backbone draws from torch's global generator and
+    is outside that promise.
+
+    A fit that raises leaves the estimator unfitted; under `warm_start` it keeps the
+    model as of its last finished epoch. An interrupted fit raises KeyboardInterrupt and
+    keeps the last finished epoch too, from which `partial_fit` or `warm_start` goes on.
+
+    References
+    ----------
+    Truong & Hasson, "Beyond topography: Topographic regularization improves robustness
+    and reshapes representations in convolutional neural networks", arXiv 2508.00043.
+
+    Examples
+    --------
+    >>> from sktopo.classifier import TopographicCNNClassifier
+    >>> from sktopo.datasets import load_digits_images
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> clf = TopographicCNNClassifier(lam=0.3, max_epochs=2, lr=3e-3, random_state=0)
+    >>> clf.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.5
+    True
+    >>> clf.activation_maps(X[:2]).shape
+    (2, 11, 11)
+    """
+
+    _parameter_constraints = {
+        "topo_loss": [StrOptions(set(TOPO_LOSSES)), callable, None],
+        "lam": [Interval(Real, 0, None, closed="left")],
+        "distance": [StrOptions(set(DISTANCES)), None],
+        "grid_shape": [tuple, list],
+        "neighborhood": [StrOptions(set(NEIGHBORHOODS))],
+        "backbone": [StrOptions({"auto", *BACKBONES}), callable],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "image_shape": [tuple, list, None],
+        "standardize": ["boolean"],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "optimizer": [StrOptions(set(_training.OPTIMIZERS))],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "callbacks": [list, tuple, None],
+        "device": [str],
+        "precision": [StrOptions({"float32", "bfloat16", "auto"})],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        topo_loss: str | Callable | None = "ws",
+        lam: float = 1.0,
+        *,
+        distance: str | None = None,
+        grid_shape: tuple[int, int] = (11, 11),
+        neighborhood: str = "moore",
+        backbone: str | Callable = "auto",
+        dropout: float = 0.5,
+        image_shape: tuple[int, ...] | None = None,
+        standardize: bool = True,
+        max_epochs: int = 10,
+        batch_size: int = 64,
+        lr: float = 1e-3,
+        optimizer: str = "adam",
+        weight_decay: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-4,
+        class_weight: dict | str | None = None,
+        callbacks: list | None = None,
+        device: str = "cpu",
+        precision: str = "float32",
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self.topo_loss = topo_loss
+        self.lam = lam
+        self.distance = distance
+        self.grid_shape = grid_shape
+        self.neighborhood = neighborhood
+        self.backbone = backbone
+        self.dropout = dropout
+        self.image_shape = image_shape
+        self.standardize = standardize
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.callbacks = callbacks
+        self.device = device
+        self.precision = precision
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ---------------------------------------------------------------- training
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> TopographicCNNClassifier:
+        """Train on images and labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images, float or integer: NumPy array, memmap, torch tensor or DataFrame.
+            It is never changed, and never copied whole.
+        y : array-like of shape (n,)
+            Class labels.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the images, at least 0.
+
+        Returns
+        -------
+        TopographicCNNClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            On a bad parameter, bad images or labels, fewer than two classes with
+            positive weight, or a loss that is no longer finite.
+        TypeError
+            If X is sparse.
+        """
+        going_on = self.warm_start and self.__sklearn_is_fitted__()
+        if not going_on:
+            self._forget()
+        with self._unfitted_by_errors(going_on):
+            self._validate_params()
+            data = self._check_data(X, y, sample_weight, reset=not going_on)
+            self._train(data, self.max_epochs, going_on)
+            self._warn_if_constant(data[0])
+        return self
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> TopographicCNNClassifier:
+        """Train for one epoch more.
+
+        The first call sets image shape, standardisation and pixel range; later calls
+        keep them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+        y : array-like of shape (n,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come; needed on the first call.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the images, at least 0.
+
+        Returns
+        -------
+        TopographicCNNClassifier
+            The estimator. If the call raises, it is as it was before.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`; also without `classes` on the first call, on labels outside
+            them, with early stopping, and with class_weight="balanced".
+        """
+        going_on = self.__sklearn_is_fitted__()
+        with self._unfitted_by_errors(going_on):
+            self._validate_params()
+            self._check_partial_fit_params()
+            _check_partial_fit_first_call(self, classes)
+            data = self._check_data(
+                X, y, sample_weight, reset=not going_on, classes=self.classes_
+            )
+            self._train(data, 1, going_on)
+        return self
+
+    @contextlib.contextmanager
+    def _unfitted_by_errors(self, going_on):
+        """A new model is dropped by an error; an interruption may keep its epochs."""
+        try:
+            yield
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            if not going_on and not (interrupted and self.__sklearn_is_fitted__()):
+                self._forget()
+            raise
+
+    def _check_partial_fit_params(self):
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit cannot stop early: it does not know which images are yet "
+                "to come. Use early_stopping=False, or fit with warm_start=True."
+            )
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "partial_fit cannot use class_weight='balanced': it does not know how "
+                "often each class is yet to come. Give a dict of class weights."
+            )
+
+    def _check_data(self, X, y, sample_weight, reset, classes=None):
+        """Images, encoded labels and unnormalised weights of a training set."""
+        X, y = validate_images(self, X, y, reset=reset, image_shape=self.image_shape)
+        check_classification_targets(y)
+        weights = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        encoder = LabelEncoder()
+        if classes is None and reset:
+            self.classes_ = encoder.fit(y).classes_
+        encoder.classes_ = self.classes_
+        encoded = encoder.transform(y)
+        loss_weights = weights * compute_sample_weight(self.class_weight, y)
+        if not np.all(loss_weights >= 0) or not np.all(np.isfinite(loss_weights)):
+            raise ValueError(
+                f"class_weight must hold finite weights of at least 0; "
+                f"got {self.class_weight!r}."
+            )
+        weighted = self.classes_[np.unique(encoded[loss_weights > 0])]
+        if len(self.classes_) < 2 or (classes is None and len(weighted) < 2):
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least two classes with "
+                f"positive weight; got {len(weighted)} class(es): {weighted.tolist()}."
+            )
+        if not loss_weights.any():
+            raise ValueError("All samples have weight zero: nothing to train on.")
+        return X, encoded, loss_weights, weights
+
+    def _train(self, data, epochs, going_on):
+        X, y, loss_weights, weights = data
+        if going_on:
+            self._check_structure()
+            net = self.net_
+        else:
+            net = self._make_net(X)
+        self._configure(net)
+        train_set, valid_set = self._datasets(X, y, loss_weights, weights)
+        self._check_batch_norm(net.module_, train_set)
+        try:
+            net.train(train_set, valid_set, epochs)
+        except KeyboardInterrupt:
+            if len(net.history):
+                self.net_ = net
+            raise
+        except _training.NonFiniteTrainingError as error:
+            raise ValueError(
+                f"{error} in epoch {len(net.history) + 1}, with lam={self.lam:g} and "
+                f"lr={self.lr:g}. Lower lam or lr, or look for extreme values in X or "
+                f"in the sample weights."
+            ) from None
+        self.net_ = net
+
+    def _make_net(self, X):
+        """A net for a new model, its weights drawn from the random state."""
+        if isinstance(self.random_state, Integral):
+            entropy = int(self.random_state)
+        elif self.random_state is None:
+            entropy = None
+        else:
+            entropy = check_random_state(self.random_state).randint(2**31)
+        seeds = np.random.SeedSequence(entropy).generate_state(4).tolist()
+        self._split_seed = seeds[3]
+
+        mean, std, self.pixel_range_ = image_statistics(X, self.image_shape_)
+        if not self.standardize:
+            mean, std = np.zeros_like(mean), np.ones_like(std)
+        self.grid_ = Grid(self.grid_shape, self.neighborhood)
+        self._structure = {name: getattr(self, name) for name in STRUCTURE}
+        device = _training.resolve_device(self.device)
+        with _training.seeded_initialisation(seeds[0]):
+            module = make_network(
+                self.backbone,
+                self.image_shape_,
+                n_units=self.grid_.n_units,
+                n_classes=len(self.classes_),
+                dropout=self.dropout,
+                mean=torch.from_numpy(mean),
+                std=torch.from_numpy(std),
+                generator=torch.Generator().manual_seed(seeds[2]),
+            )
+            return _training.TopographicNet(
+                module,
+                criterion=self._objective(),
+                **_training.OPTIMIZERS[self.optimizer],
+                optimizer__fused=True,
+                lr=self.lr,
+                device=str(device),
+                verbose=0,
+                shuffling=torch.Generator().manual_seed(seeds[1]),
+            ).initialize()
+
+    def _configure(self, net):
+        """Give the net what may change from one call of fit to the next."""
+        settings = {"lr": self.lr, "weight_decay": self.weight_decay}
+        for group in net.optimizer_.param_groups:
+            group.update(settings)
+        if net.criterion_.key != self._objective_key():
+            net.criterion_ = self._objective().to(net.device)
+        net.criterion_.lam = float(self.lam)
+        net.module_.dropout = self.dropout
+        net.batch_size = self.batch_size
+        device = torch.device(net.device)
+        net.bfloat16 = self.precision == "bfloat16" or (
+            self.precision == "auto" and _training.native_bfloat16(device)
+        )
+        net.callbacks = [
+            *_training.own_callbacks(
+                self.early_stopping, self.n_iter_no_change, self.tol, self.verbose
+            ),
+            *(self.callbacks or []),
+        ]
+        net._initialize_callbacks()
+
+    def _objective_key(self):
+        if self.topo_loss is None or self.lam == 0:
+            return None
+        return self.topo_loss, self.distance, self.neighborhood
+
+    def _objective(self):
+        if self._objective_key() is None:
+            return _training.Objective(None, None)
+        factory, settings = TOPO_LOSSES.get(self.topo_loss, (self.topo_loss, {}))
+        if self.distance is not None:
+            settings = {**settings, "distance": self.distance}
+        loss = factory(
+            Grid(self.grid_shape).shape, neighborhood=self.neighborhood, **settings
+        )
+        source = getattr(loss, "source", None)
+        if not isinstance(loss, torch.nn.Module) or source not in (
+            "weights",
+            "activations",
+        ):
+            raise TypeError(
+                f"topo_loss must give an nn.Module whose attribute `source` is "
+                f"'weights' or 'activations'; got {type(loss).__name__} with source "
+                f"{source!r}."
+            )
+        return _training.Objective(loss, self._objective_key())
+
+    def _datasets(self, X, y, loss_weights, weights):
+        """Training and (with early stopping) validation set, weights of mean one."""
+        rows, held_out = np.arange(len(X)), None
+        if self.early_stopping:
+            rows, held_out = train_test_split(
+                rows,
+                test_size=self.validation_fraction,
+                stratify=y,
+                random_state=self._split_seed,
+            )
+        parts = []
+        for part, w in ((rows, loss_weights), (held_out, weights)):
+            if part is None:
+                parts.append(None)
+                continue
+            mean = w[part].mean()
+            if mean == 0:
+                raise ValueError(
+                    "All samples of the training or of the validation part have weight "
+                    "zero. Give more samples a positive weight, or use "
+                    "early_stopping=False."
+                )
+            scaled = (w / mean).astype(np.float32)
+            parts.append(
+                _training.ImageDataset(X, y, scaled, self.image_shape_, np.sort(part))
+            )
+        return parts
+
+    def _check_batch_norm(self, module, train_set):
+        single = min(self.batch_size, len(train_set)) == 1
+        norms = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
+        if single and any(isinstance(m, norms) for m in module.modules()):
+            raise ValueError(
+                "A backbone with batch norm cannot train on batches of one image; "
+                "use batch_size=2 or more."
+            )
+
+    def _check_structure(self):
+        changed = [k for k, v in self._structure.items() if getattr(self, k) != v]
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)} cannot change while training goes on. Set back "
+                f"what the model was made with, or fit anew with warm_start=False."
+            )
+
+    def _warn_if_constant(self, X):
+        """Say so if a model that was trained for a while knows one answer only."""
+        last = self.history_.iloc[-1]
+        dominated = self.lam * last["topo_loss"] > 10 * last["task_loss"]
+        n_steps = self.n_iter_ * max(1, len(X) // self.batch_size)
+        if not dominated and n_steps < 100:
+            return
+        rows = np.unique(np.linspace(0, len(X) - 1, 256).astype(int))
+        found = set()
+        with torch.inference_mode():
+            for part in slices(len(rows), 32):
+                images = as_batch(X, rows[part], self.image_shape_)
+                best = self.module_(images.to(self.net_.device)).argmax(dim=1)
+                found.update(best.tolist())
+                if len(found) > 1:
+                    return
+        warnings.warn(
+            f"The trained model predicts {self.classes_[found.pop()]!r} for each of "
+            f"{len(rows)} training images looked at. Use a smaller lam (now "
+            f"{self.lam:g}), another lr (now {self.lr:g}), or train for more epochs "
+            f"(now {self.n_iter_}).",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    def _forget(self):
+        """Drop everything that was learned."""
+        for name in list(vars(self)):
+            if name.endswith("_") and not name.startswith("_"):
+                delattr(self, name)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+    # -------------------------------------------------------- what was learned
+
+    def _fitted(self, name):
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(
+                f"{type(self).__name__} has no {name} before it is fitted."
+            )
+        return self.net_
+
+    @property
+    def module_(self) -> torch.nn.Module:  # numpydoc ignore=GL08
+        return self._fitted("module_").module_
+
+    @property
+    def grid_weights_(self) -> np.ndarray:  # numpydoc ignore=GL08
+        weight = self._fitted("grid_weights_").module_.grid.weight
+        return weight.detach().cpu().numpy().copy()
+
+    @property
+    def readout_weights_(self) -> np.ndarray:  # numpydoc ignore=GL08
+        weight = self._fitted("readout_weights_").module_.readout.weight
+        return weight.detach().cpu().numpy().copy()
+
+    @property
+    def n_iter_(self) -> int:  # numpydoc ignore=GL08
+        return len(self._fitted("n_iter_").history)
+
+    @property
+    def history_(self) -> pd.DataFrame:  # numpydoc ignore=GL08
+        columns = {
+            "epoch": "epoch",
+            "train_loss": "loss",
+            "task_loss": "task_loss",
+            "topo_loss": "topo_loss",
+            "valid_accuracy": "valid_accuracy",
+            "dur": "duration",
+        }
+        table = pd.DataFrame(list(self._fitted("history_").history))
+        kept = [c for c in columns if c in table or c == "topo_loss"]
+        return table.reindex(columns=kept).rename(columns=columns)
+
+    # -------------------------------------------------------------- prediction
+
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """Logits of images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), or (n,) for two classes, float32
+            Logits. For two classes that of `classes_[1]` minus that of `classes_[0]`.
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict the class of images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Class labels.
+        """
+        best = self._run(X, lambda head, features: head.logits(features).argmax(axis=1))
+        return self.classes_[best]
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float32
+            Softmax of the logits, columns in the order of `classes_`.
+        """
+        return softmax(self._logits(X), axis=1)
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Pre-ReLU responses of the grid units.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n, n_units), float32
+            Row-major over the grid.
+        """
+        return self._run(X, Head.activations)
+
+    def activation_maps(self, X: ArrayLike) -> np.ndarray:
+        """Pre-ReLU responses as maps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n, rows, columns), float32
+            One map an image.
+        """
+        return self._run(X, Head.activations).reshape(-1, *self.grid_.shape)
+
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Names of the grid units, ``grid_<row>_<column>``.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Only checked against the names seen in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_units,), object
+            Names in the order of the columns of `transform`.
+        """
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features)
+        names = [f"grid_{row}_{column}" for row, column in self.grid_.coordinates]
+        return np.asarray(names, dtype=object)
+
+    def _features(self, X):
+        """Backbone features (n, d), what the grid layer sees."""
+        return self._run(X, lambda head, features: features)
+
+    def _logits(self, X):
+        return self._run(X, Head.logits)
+
+    def _run(self, X, evaluate, module=None):
+        """``evaluate(head, features)`` over X, in batches that fit the cache."""
+        check_is_fitted(self)
+        X = validate_images(self, X, reset=False)
+        module = self.module_.eval() if module is None else module
+        head = Head.of(module)
+        # Up to 128 small images; fewer of large ones, whose layers are large too.
+        size = int(np.clip(2**21 // (4 * self.n_features_in_), 2, 128))
+        largest, parts = 0.0, []
+        with torch.inference_mode():
+            for rows in slices(len(X), size):
+                images = as_batch(X, rows, self.image_shape_)
+                low, high = (float(v) for v in torch.aminmax(images))
+                largest = max(largest, abs(low), abs(high))
+                if not np.isfinite(largest):
+                    raise ValueError(
+                        "Input X contains infinity or a value too large for "
+                        "dtype('float32')."
+                    )
+                n_images = len(images)
+                if n_images == 1:  # one image alone would take another kernel
+                    images = images.expand(2, -1, -1, -1)
+                features = module.features(images.to(self.net_.device)).cpu().numpy()
+                parts.append(evaluate(head, features[:n_images]))
+        self._warn_of_range(largest, len(X))
+        return np.concatenate(parts)
+
+    def _warn_of_range(self, largest, n_images):
+        usual = max(abs(value) for value in self.pixel_range_)
+        if n_images >= 32 and not 0.02 * usual <= largest <= 50 * usual:
+            warnings.warn(
+                f"The largest absolute value of these {n_images} images is "
+                f"{largest:g}; that of the training images was {usual:g}. Give images "
+                f"in the value range that the model was trained on, "
+                f"{self.pixel_range_}.",
+                UserWarning,
+                stacklevel=4,
+            )

@@ -1,0 +1,139 @@
+"""Geometry of the unit grid: coordinates, neighbours and distances (NumPy only)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+
+import numpy as np
+
+NEIGHBORHOODS = {
+    "moore": ((0, 1), (1, 0), (1, 1), (1, -1)),
+    "von_neumann": ((0, 1), (1, 0)),
+}
+
+
+def _check_grid_shape(grid_shape: tuple[int, int]) -> tuple[int, int]:
+    """Return `grid_shape` as a tuple of two Python ints, or raise a ValueError."""
+    values = np.ravel(np.asarray(grid_shape, dtype=object)).tolist()
+    whole = all(isinstance(v, Integral) and not isinstance(v, bool) for v in values)
+    if len(values) != 2 or not whole or min(values) < 1:
+        raise ValueError(
+            f"grid_shape must be two positive integers (rows, columns), for example "
+            f"(11, 11); got {grid_shape!r}."
+        )
+    return int(values[0]), int(values[1])
+
+
+@dataclass(frozen=True)
+class Grid:  # numpydoc ignore=PR02
+    """A grid of units in row-major order, without wrap-around.
+
+    Unit ``u`` of a grid with ``columns`` columns stands at row ``u // columns``, column
+    ``u % columns``. Neighbouring units are one grid step apart.
+
+    Parameters
+    ----------
+    shape : tuple of (int, int)
+        Rows and columns, each at least 1.
+    neighborhood : {"moore", "von_neumann"}, default="moore"
+        "moore": the 8 surrounding units are neighbours; "von_neumann": the 4 units that
+        share an edge.
+
+    Attributes
+    ----------
+    n_units : int
+        Number of units, rows times columns.
+    coordinates : ndarray of shape (n_units, 2)
+        Row and column of each unit.
+    edges : ndarray of shape (n_edges, 2)
+        Each pair of neighbouring units once.
+    distances : ndarray of shape (n_units, n_units)
+        Euclidean distance between units, in grid steps.
+    mean_distance : float
+        Mean distance over all pairs of different units; nan for a single unit.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not two positive integers or the neighbourhood is unknown.
+
+    Examples
+    --------
+    >>> from sktopo.grid import Grid
+    >>> grid = Grid((11, 11))
+    >>> grid.n_units, len(grid.edges)
+    (121, 420)
+    >>> round(grid.mean_distance, 3)
+    5.759
+    """
+
+    shape: tuple[int, int]
+    neighborhood: str = "moore"
+
+    def __post_init__(self):
+        object.__setattr__(self, "shape", _check_grid_shape(self.shape))
+        if self.neighborhood not in NEIGHBORHOODS:
+            raise ValueError(
+                f"neighborhood must be one of {sorted(NEIGHBORHOODS)}; "
+                f"got {self.neighborhood!r}."
+            )
+
+    @property
+    def n_units(self) -> int:  # numpydoc ignore=GL08
+        return self.shape[0] * self.shape[1]
+
+    @cached_property
+    def coordinates(self) -> np.ndarray:  # numpydoc ignore=GL08
+        return np.indices(self.shape).reshape(2, -1).T
+
+    @cached_property
+    def edges(self) -> np.ndarray:  # numpydoc ignore=GL08
+        unit = np.arange(self.n_units).reshape(self.shape)
+        pairs = []
+        for down, right in NEIGHBORHOODS[self.neighborhood]:
+            here, there = _overlap(unit, down, right)
+            pairs.append(np.stack([here.ravel(), there.ravel()], axis=1))
+        return np.concatenate(pairs)
+
+    @cached_property
+    def distances(self) -> np.ndarray:  # numpydoc ignore=GL08
+        step = self.coordinates[:, None] - self.coordinates[None]
+        return np.hypot(step[..., 0], step[..., 1])
+
+    @cached_property
+    def mean_distance(self) -> float:  # numpydoc ignore=GL08
+        n = self.n_units
+        return float(self.distances.sum() / (n * (n - 1))) if n > 1 else float("nan")
+
+
+def _overlap(values, down, right):
+    """Views of the last two axes of `values`, the second shifted by (down, right)."""
+    rows, columns = values.shape[-2:]
+    left = max(0, -right)
+    here = values[..., : rows - down, left : columns - max(0, right)]
+    there = values[..., down:, left + right : columns + min(0, right)]
+    return here, there
+
+
+def neighbor_sum(maps: np.ndarray, neighborhood: str = "moore") -> np.ndarray:
+    """Sum over neighbouring pairs of the product of their values, for each map.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (..., rows, columns)
+        One or more maps of per-unit values.
+    neighborhood : {"moore", "von_neumann"}, default="moore"
+        Which units are neighbours.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        Each undirected pair counts once.
+    """
+    total = np.zeros(maps.shape[:-2])
+    for down, right in NEIGHBORHOODS[neighborhood]:
+        here, there = _overlap(maps, down, right)
+        total += np.einsum("...ij,...ij->...", here, there)
+    return total

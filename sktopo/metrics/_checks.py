@@ -1,0 +1,44 @@
+"""Checks of what metrics are given (private)."""
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from sktopo.grid import Grid
+
+
+def check_activations(A, grid_shape=None, y=None):
+    """Finite float64 activations (n_images, n_units), their grid, and labels."""
+    A = check_array(A, dtype=np.float64, input_name="A")
+    grid = None
+    if grid_shape is not None:
+        grid = Grid(grid_shape)
+        if A.shape[1] != grid.n_units:
+            raise ValueError(
+                f"A has {A.shape[1]} units, but a grid of {grid.shape} has "
+                f"{grid.n_units}. A must be (n_images, n_units), units row-major."
+            )
+    if y is not None:
+        y = column_or_1d(y)
+        check_consistent_length(A, y)
+    return A, grid, y
+
+
+def correlations(A):
+    """Pearson correlation of the columns of A; nan for constant columns."""
+    A = A - A.mean(axis=0)
+    scale = np.abs(A).max(axis=0)
+    constant = np.ptp(A, axis=0) == 0
+    A = A / np.where(scale > 0, scale, 1)
+    norm = np.sqrt(np.square(A).sum(axis=0))
+    A = A / np.where(constant, 1, norm)
+    r = np.clip(A.T @ A, -1, 1)
+    r[constant] = np.nan
+    r[:, constant] = np.nan
+    return r
+
+
+def permuted_units(n_units, n_permutations, random_state):
+    """Random orders of the units, one a permutation."""
+    rng = np.random.default_rng(random_state)
+    for _ in range(n_permutations):
+        yield rng.permutation(n_units)

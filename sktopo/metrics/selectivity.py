@@ -1,0 +1,233 @@
+"""Category selectivity: average precision and expert units."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+from sklearn.utils import Bunch, check_array
+
+from sktopo.grid import Grid
+from sktopo.metrics._checks import check_activations, permuted_units
+
+
+def average_precision(
+    A: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None
+) -> np.ndarray:
+    """Average precision of each unit as a detector of each class.
+
+    Parameters
+    ----------
+    A : array-like of shape (n_images, n_units)
+        Activations; a higher one speaks for the class.
+    y : array-like of shape (n_images,)
+        Class labels.
+    classes : array-like of shape (n_classes,), default=None
+        The classes to score; None: those in y, sorted.
+
+    Returns
+    -------
+    ndarray of shape (n_units, n_classes)
+        In (0, 1], as scikit-learn's `average_precision_score`, tied activations taken
+        together. A class absent from y gives nan; a constant unit gives the class's
+        share of images.
+
+    Raises
+    ------
+    ValueError
+        If A is not finite or y has another length.
+
+    Examples
+    --------
+    >>> from sktopo.metrics import average_precision
+    >>> average_precision([[4], [3], [2], [1]], [1, 0, 1, 0]).round(4)
+    array([[0.5   , 0.8333]])
+    """
+    A, _, y = check_activations(A, y=y)
+    classes = np.unique(y) if classes is None else np.asarray(classes)
+    # How many images are at least as active as this one: all, and of its own class.
+    ranks = rankdata(-A, method="max", axis=0)
+    scores = np.full((A.shape[1], len(classes)), np.nan)
+    for column, label in enumerate(classes):
+        members = y == label
+        if members.any():
+            hits = rankdata(-A[members], method="max", axis=0)
+            scores[:, column] = (hits / ranks[members]).mean(axis=0)
+    return scores
+
+
+def expert_units(
+    A: ArrayLike,
+    y: ArrayLike,
+    threshold: float = 0.5,
+    *,
+    classes: ArrayLike | None = None,
+    anti: bool = False,
+) -> np.ndarray:
+    """Units that detect a class with an average precision of at least `threshold`.
+
+    Parameters
+    ----------
+    A : array-like of shape (n_images, n_units)
+        Activations.
+    y : array-like of shape (n_images,)
+        Class labels.
+    threshold : float, default=0.5
+        Least average precision, in [0, 1].
+    classes : array-like of shape (n_classes,), default=None
+        The classes to score; None: those in y, sorted.
+    anti : bool, default=False
+        Whether to look for anti-experts, whose low activation detects the class.
+
+    Returns
+    -------
+    ndarray of shape (n_units, n_classes), bool
+        Whether the unit is an expert of the class.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is outside [0, 1].
+
+    See Also
+    --------
+    expert_counts : Experts per class and per unit.
+    expert_localization : Whether experts of a class stand together.
+
+    References
+    ----------
+    Suau et al., "Finding experts in transformer models", arXiv 2005.07647.
+
+    Examples
+    --------
+    >>> from sktopo.metrics import expert_units
+    >>> expert_units([[4], [3], [2], [1]], [1, 0, 1, 0], threshold=0.8)
+    array([[False,  True]])
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must lie in [0, 1]; got {threshold!r}.")
+    A = -check_array(A, dtype=np.float64, input_name="A") if anti else A
+    precision = average_precision(A, y, classes)
+    return np.nan_to_num(precision, nan=-1.0) >= threshold
+
+
+def expert_counts(experts: ArrayLike) -> Bunch:
+    """Count experts per class and per unit.
+
+    Parameters
+    ----------
+    experts : array-like of shape (n_units, n_classes), bool
+        From `expert_units`.
+
+    Returns
+    -------
+    Bunch
+        Fields per_class (n_classes,), per_unit (n_units,), n_experts (unit-class
+        pairs), n_classes_without (classes without any expert) and entropy, in bits, of
+        the distribution of experts over classes (nan without experts).
+
+    Examples
+    --------
+    >>> from sktopo.metrics import expert_counts
+    >>> expert_counts([[True, False], [False, True]]).entropy
+    1.0
+    """
+    experts = _check_experts(experts)
+    per_class = experts.sum(axis=0)
+    total = int(per_class.sum())
+    share = per_class[per_class > 0] / max(total, 1)
+    return Bunch(
+        per_class=per_class,
+        per_unit=experts.sum(axis=1),
+        n_experts=total,
+        n_classes_without=int((per_class == 0).sum()),
+        entropy=float(-(share * np.log2(share)).sum()) if total else float("nan"),
+    )
+
+
+def expert_localization(
+    experts: ArrayLike,
+    grid_shape: tuple[int, int],
+    n_permutations: int = 0,
+    random_state: int | None = None,
+) -> Bunch:
+    """How near each other the experts of a class stand, relative to chance.
+
+    Parameters
+    ----------
+    experts : array-like of shape (n_units, n_classes), bool
+        From `expert_units`, units row-major on the grid.
+    grid_shape : tuple of (int, int)
+        Rows and columns.
+    n_permutations : int, default=0
+        Shuffles of the unit positions for the null, joint for all classes.
+    random_state : int or None, default=None
+        Seed of the shuffles.
+
+    Returns
+    -------
+    Bunch
+        Fields per_class (n_classes,): mean grid distance of pairs of experts of the
+        class over its expectation under random placement, nan with fewer than two
+        experts; pooled: the same over all same-class pairs, each weighted equally;
+        n_experts (n_classes,); p_value: the chance under shuffling of a pooled value at
+        most as large (nan without permutations or pairs). With permutations also
+        null_mean and excess (pooled minus null_mean).
+
+    Raises
+    ------
+    ValueError
+        If `experts` does not fit the grid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo.metrics import expert_localization
+    >>> experts = np.zeros((121, 1), dtype=bool)
+    >>> experts[:2] = True
+    >>> round(expert_localization(experts, (11, 11)).pooled, 3)
+    0.174
+    """
+    experts = _check_experts(experts)
+    grid = Grid(grid_shape)
+    if len(experts) != grid.n_units:
+        raise ValueError(
+            f"experts has {len(experts)} units, but a grid of {grid.shape} has "
+            f"{grid.n_units}. It must be (n_units, n_classes), units row-major."
+        )
+    n_experts = experts.sum(axis=0)
+    n_pairs = n_experts * (n_experts - 1) / 2
+    members = experts.astype(float)
+
+    def _distance_sums(order):
+        # per class, over its pairs of experts, in units of the mean distance
+        distances = grid.distances[np.ix_(order, order)] / grid.mean_distance
+        return np.einsum("uc,uv,vc->c", members, distances, members, optimize=True) / 2
+
+    observed = _distance_sums(np.arange(grid.n_units))
+    per_class = np.where(n_pairs > 0, observed / np.maximum(n_pairs, 1), np.nan)
+    total = n_pairs.sum()
+    pooled = float(observed.sum() / total) if total else float("nan")
+    result = Bunch(
+        per_class=per_class, pooled=pooled, n_experts=n_experts, p_value=float("nan")
+    )
+    if n_permutations:
+        result.null_mean = result.excess = float("nan")
+        if total:
+            orders = permuted_units(grid.n_units, n_permutations, random_state)
+            null = np.array([_distance_sums(order).sum() / total for order in orders])
+            extreme = int((null <= pooled + 1e-12).sum())
+            result.p_value = (1 + extreme) / (1 + n_permutations)
+            result.null_mean = float(null.mean())
+            result.excess = pooled - result.null_mean
+    return result
+
+
+def _check_experts(experts):
+    experts = np.asarray(experts)
+    if experts.ndim != 2 or experts.dtype != bool:
+        raise ValueError(
+            f"experts must be a bool array (n_units, n_classes), as expert_units "
+            f"gives; got {experts.dtype} of shape {experts.shape}."
+        )
+    return experts

@@ -1,0 +1,352 @@
+"""Backbones and the topographic head (torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = [
+    "Head",
+    "TopographicNetwork",
+    "deep_backbone",
+    "make_network",
+    "small_backbone",
+]
+
+
+class _GlobalAveragePool(nn.Module):
+    def forward(self, x):
+        return x.mean(dim=(2, 3))
+
+
+def _max_pool(height, width):
+    """Halve each axis that has two pixels or more; None where none has."""
+    kernel = (2 if height > 1 else 1, 2 if width > 1 else 1)
+    pool = nn.MaxPool2d(kernel) if max(kernel) > 1 else None
+    return pool, height // kernel[0], width // kernel[1]
+
+
+def _convolutions(image_shape, widths, n_pools, batch_norm):
+    channels, height, width = image_shape
+    layers = []
+    for i, n_filters in enumerate(widths):
+        layers.append(nn.Conv2d(channels, n_filters, 3, padding=1))
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(n_filters))
+        if i < n_pools:
+            # Before the ReLU: the same values for a quarter of the rectifications.
+            pool, height, width = _max_pool(height, width)
+            layers.extend([] if pool is None else [pool])
+        layers.append(nn.ReLU())
+        channels = n_filters
+    return nn.Sequential(*layers, _GlobalAveragePool())
+
+
+def small_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
+    """Two convolutions (32 and 64 filters), each max-pooled, then averaged over space.
+
+    Parameters
+    ----------
+    image_shape : tuple of (int, int, int)
+        Channels, height and width; down to one pixel (a pooling that would empty an
+        axis is left out).
+
+    Returns
+    -------
+    nn.Module
+        Maps (n, channels, height, width) to (n, 64).
+
+    References
+    ----------
+    The MNIST network of Truong & Hasson, arXiv 2508.00043.
+    """
+    return _convolutions(image_shape, (32, 64), n_pools=2, batch_norm=False)
+
+
+def deep_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
+    """Four convolutions with batch norm, 32 to 256 filters, averaged over space.
+
+    Parameters
+    ----------
+    image_shape : tuple of (int, int, int)
+        Channels, height and width; down to one pixel.
+
+    Returns
+    -------
+    nn.Module
+        Maps (n, channels, height, width) to (n, 256).
+
+    References
+    ----------
+    The CIFAR-10 network of Truong & Hasson, arXiv 2508.00043.
+    """
+    return _convolutions(image_shape, (32, 64, 128, 256), n_pools=3, batch_norm=True)
+
+
+BACKBONES = {"small": small_backbone, "deep": deep_backbone}
+
+
+class TopographicNetwork(nn.Module):
+    """Raw images to logits: standardisation, backbone, grid layer, readout.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Maps images (n, C, H, W) to features (n, n_features).
+    n_features : int
+        Number of features of the backbone.
+    n_units : int
+        Number of grid units.
+    n_classes : int
+        Number of classes.
+    dropout : float
+        Share of rectified grid responses that are zeroed in training.
+    mean, std : Tensor of shape (C,)
+        Per-channel mean and standard deviation that images are standardised by.
+    generator : torch.Generator
+        Draws the dropout masks, on the CPU, so that no global state is used.
+
+    Attributes
+    ----------
+    grid : nn.Linear
+        The grid layer; its output, before the ReLU, is "the activation".
+    readout : nn.Linear
+        From rectified grid responses to logits.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_features: int,
+        n_units: int,
+        n_classes: int,
+        dropout: float,
+        mean: Tensor,
+        std: Tensor,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        self.register_buffer("mean", mean.float().reshape(-1, 1, 1))
+        self.register_buffer("std", std.float().reshape(-1, 1, 1))
+        self.backbone = backbone
+        self.grid = nn.Linear(n_features, n_units)
+        self.readout = nn.Linear(n_units, n_classes)
+        self.dropout = dropout
+        self.generator = generator
+
+    def features(self, images: Tensor) -> Tensor:
+        """Backbone features of raw images.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, C, H, W)
+            Raw images, any real dtype.
+
+        Returns
+        -------
+        Tensor of shape (n, n_features)
+            What the grid layer sees.
+        """
+        images = (images.float() - self.mean) / self.std
+        return self.backbone(images.contiguous(memory_format=torch.channels_last))
+
+    def activations(self, images: Tensor) -> Tensor:
+        """Pre-ReLU responses of the grid units to raw images.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, C, H, W)
+            Raw images, any real dtype.
+
+        Returns
+        -------
+        Tensor of shape (n, n_units)
+            Row-major over the grid.
+        """
+        return self.grid(self.features(images))
+
+    def classify(self, activations: Tensor) -> Tensor:
+        """Logits from pre-ReLU grid activations.
+
+        Parameters
+        ----------
+        activations : Tensor of shape (n, n_units)
+            Pre-ReLU responses of the grid units.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes)
+            Unnormalised log probabilities.
+        """
+        responses = F.relu(activations)
+        if self.training and self.dropout > 0:
+            keep = 1 - self.dropout
+            mask = torch.empty(responses.shape).bernoulli_(
+                keep, generator=self.generator
+            )
+            responses = responses * mask.to(responses.device).div_(keep)
+        return self.readout(responses)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of raw images.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, C, H, W)
+            Raw images, any real dtype.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes)
+            Unnormalised log probabilities.
+        """
+        return self.classify(self.activations(images))
+
+
+@dataclass(frozen=True)
+class Head:  # numpydoc ignore=PR02
+    """The trained head in NumPy: features to activations to logits.
+
+    Sums are taken in float64 and rounded to float32 once, so that the result for an
+    image does not depend on the images that are evaluated beside it.
+
+    Parameters
+    ----------
+    grid_weights : ndarray of shape (n_units, n_features)
+        Incoming weights of the grid layer.
+    grid_bias : ndarray of shape (n_units,)
+        Its biases.
+    readout_weights : ndarray of shape (n_classes, n_units)
+        Weights of the readout.
+    readout_bias : ndarray of shape (n_classes,)
+        Its biases.
+    """
+
+    grid_weights: np.ndarray
+    grid_bias: np.ndarray
+    readout_weights: np.ndarray
+    readout_bias: np.ndarray
+
+    @classmethod
+    def of(cls, network: TopographicNetwork) -> Head:
+        """Copy the head of a network.
+
+        Parameters
+        ----------
+        network : TopographicNetwork
+            The network.
+
+        Returns
+        -------
+        Head
+            Its head, of float32 arrays.
+        """
+        layers = (network.grid, network.readout)
+        tensors = [t for layer in layers for t in (layer.weight, layer.bias)]
+        return cls(*(t.detach().cpu().numpy().copy() for t in tensors))
+
+    def activations(self, features: np.ndarray) -> np.ndarray:
+        """Pre-ReLU responses of the grid units.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features)
+            Backbone features.
+
+        Returns
+        -------
+        ndarray of shape (n, n_units), float32
+            Row-major over the grid.
+        """
+        return _affine(features, self.grid_weights, self.grid_bias)
+
+    def classify(self, activations: np.ndarray) -> np.ndarray:
+        """Logits from pre-ReLU grid activations.
+
+        Parameters
+        ----------
+        activations : ndarray of shape (n, n_units)
+            Pre-ReLU responses of the grid units.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float32
+            Unnormalised log probabilities.
+        """
+        return _affine(
+            np.maximum(activations, 0), self.readout_weights, self.readout_bias
+        )
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Logits from backbone features.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features)
+            Backbone features.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float32
+            Unnormalised log probabilities.
+        """
+        return self.classify(self.activations(features))
+
+
+def _affine(x, weights, bias):
+    x, weights, bias = (torch.from_numpy(v).double() for v in (x, weights, bias))
+    return torch.addmm(bias, x, weights.T).float().numpy()
+
+
+def make_network(
+    backbone: str | Callable[[tuple[int, int, int]], nn.Module],
+    image_shape: tuple[int, int, int],
+    **head,
+) -> TopographicNetwork:
+    """Build a network, measuring how many features the backbone gives.
+
+    Parameters
+    ----------
+    backbone : {"auto", "small", "deep"} or callable
+        "auto": "small" for one channel, else "deep". A callable is given the image
+        shape and returns an nn.Module.
+    image_shape : tuple of (int, int, int)
+        Channels, height and width.
+    **head : dict
+        Further arguments of `TopographicNetwork`.
+
+    Returns
+    -------
+    TopographicNetwork
+        Initialised from torch's global generator, in channels-last memory.
+
+    Raises
+    ------
+    TypeError
+        If the callable does not return an nn.Module.
+    ValueError
+        If the backbone's output is not (n, n_features).
+    """
+    if backbone == "auto":
+        backbone = "small" if image_shape[0] == 1 else "deep"
+    module = BACKBONES.get(backbone, backbone)(tuple(image_shape))
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"A callable backbone must return an nn.Module when it is called with the "
+            f"image shape {tuple(image_shape)}; got {type(module).__name__}."
+        )
+    with torch.no_grad():
+        features = module.eval()(torch.zeros(2, *image_shape))
+    if features.ndim != 2 or len(features) != 2:
+        raise ValueError(
+            f"The backbone must map images (n, {', '.join(map(str, image_shape))}) to "
+            f"features (n, d); for n=2 it returned shape {tuple(features.shape)}. "
+            f"End it with pooling or nn.Flatten()."
+        )
+    network = TopographicNetwork(module, features.shape[1], **head)
+    return network.to(memory_format=torch.channels_last)

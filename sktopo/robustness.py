@@ -1,0 +1,301 @@
+"""Robustness of a fitted classifier to weight noise and image noise."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from sktopo._evaluation import Evaluation
+from sktopo._images import as_batch, slices, validate_images
+from sktopo.metrics import representational_similarity, rsm_similarity
+from sktopo.networks import Head
+from sktopo.noise import NOISES, _check_level, _check_value_range, add_noise
+
+__all__ = ["image_noise_curve", "weight_noise_curve"]
+
+# Layers of the head that each name stands for; "all" is every layer of the network.
+LAYERS = {
+    "grid": ("grid.weight",),
+    "readout": ("readout.weight",),
+    "head": ("grid.weight", "readout.weight"),
+}
+SCALES = ("std", "absolute")
+
+# Noisy images made in one go, so that memory is bounded.
+_CHUNK = 512
+
+
+def weight_noise_curve(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    sigmas: Sequence[float] = (0.05, 0.1, 0.2, 0.5, 1.0),
+    scale: str = "std",
+    layers: str = "head",
+    n_repeats: int = 10,
+    random_state: int | np.random.RandomState | None = None,
+) -> pd.DataFrame:
+    """Accuracy of a fitted classifier whose weights are perturbed.
+
+    Weights W become W + sigma * s * eps with eps standard normal; biases stay. The
+    estimator itself is never changed. With one random state, each repeat draws the same
+    eps for a layer of a given shape, at each sigma and in each model.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+    X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+        Images.
+    y : array-like of shape (n,)
+        Class labels.
+    sigmas : sequence of float, default=(0.05, 0.1, 0.2, 0.5, 1.0)
+        Strengths of the noise, each at least 0.
+    scale : {"std", "absolute"}, default="std"
+        s is the standard deviation of the layer's own weights, or 1.
+    layers : {"grid", "readout", "head", "all"}, default="head"
+        Which weights: the grid layer, the readout, both, or every tensor of the network
+        with two dimensions or more. Up to "head", the backbone runs once for all.
+    n_repeats : int, default=10
+        Draws of eps.
+    random_state : int, RandomState instance or None, default=None
+        Seed of eps.
+
+    Returns
+    -------
+    DataFrame
+        A row a sigma and repeat: sigma, repeat, accuracy, accuracy_change (perturbed
+        minus clean, negative is a loss), rsm_similarity (cosine between the readout's
+        cosine similarity matrices before and after; nan for fewer than three classes).
+        `attrs` holds n_images and clean_accuracy.
+
+    Raises
+    ------
+    ValueError
+        On an unknown scale or layer, a negative sigma, or y of another length.
+    TypeError
+        If the estimator holds no topographic classifier.
+
+    Examples
+    --------
+    >>> from sktopo import TopographicCNNClassifier
+    >>> from sktopo.datasets import load_digits_images
+    >>> from sktopo.robustness import weight_noise_curve
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> clf = TopographicCNNClassifier(max_epochs=3, lr=3e-3, random_state=0).fit(X, y)
+    >>> curve = weight_noise_curve(clf, X, y, n_repeats=2, random_state=0)
+    >>> curve.shape
+    (10, 5)
+    """
+    evaluation = Evaluation(estimator, X, y)
+    seed = check_random_state(random_state).randint(2**31)
+    return _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed)
+
+
+def _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
+    """The curve of an `Evaluation`; parameters as for `weight_noise_curve`."""
+    if layers not in (*LAYERS, "all"):
+        raise ValueError(
+            f"layers must be one of {sorted((*LAYERS, 'all'))}; got {layers!r}."
+        )
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {sorted(SCALES)}; got {scale!r}.")
+    if not isinstance(n_repeats, Integral) or n_repeats < 1:
+        raise ValueError(
+            f"n_repeats must be an integer of 1 or more; got {n_repeats!r}."
+        )
+    sigmas = list(np.atleast_1d(sigmas).tolist())
+    if not all(isinstance(s, Real) and 0 <= s < np.inf for s in sigmas):
+        raise ValueError(f"sigmas must be finite and at least 0; got {sigmas}.")
+
+    module = evaluation.classifier.module_
+    names = LAYERS.get(layers) or [
+        n for n, w in module.named_parameters() if w.ndim > 1
+    ]
+    weights = {n: module.get_parameter(n).detach().cpu().numpy() for n in names}
+    steps = [_noise_steps(weights, scale, seed, repeat) for repeat in range(n_repeats)]
+    conditions = [(sigma, repeat) for sigma in sigmas for repeat in range(n_repeats)]
+    noisy = (
+        {n: weights[n] + sigma * steps[repeat][n] for n in names}
+        for sigma, repeat in conditions
+    )
+    if layers == "all":
+        accuracies, heads = _network_accuracies(evaluation, noisy)
+    else:
+        accuracies, heads = _head_accuracies(evaluation, noisy)
+    clean = evaluation.accuracy if layers == "all" else accuracies.pop()
+    table = pd.DataFrame(conditions, columns=["sigma", "repeat"])
+    table["accuracy"] = accuracies
+    table["accuracy_change"] = table["accuracy"] - clean
+    table["rsm_similarity"] = _readout_similarity(evaluation.head, heads)
+    table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
+    return table
+
+
+def _noise_steps(weights, scale, seed, repeat):
+    """Noise of strength 1 for each layer: s * eps, keyed by seed, repeat and name."""
+    steps = {}
+    for name, weight in weights.items():
+        rng = np.random.default_rng([seed, repeat, zlib.crc32(name.encode())])
+        eps = rng.standard_normal(weight.shape, dtype=np.float32)
+        steps[name] = eps * weight.std() if scale == "std" else eps
+    return steps
+
+
+def _head_accuracies(evaluation, noisy):
+    """Accuracies of perturbed heads, the clean one last; features are reused."""
+    clean = evaluation.head
+    heads = []
+    for weights in noisy:
+        grid = weights.get("grid.weight", clean.grid_weights)
+        readout = weights.get("readout.weight", clean.readout_weights)
+        heads.append(Head(grid, clean.grid_bias, readout, clean.readout_bias))
+    accuracies = np.zeros(len(heads) + 1)
+    for rows, features in evaluation.chunks():
+        for i, head in enumerate([*heads, clean]):
+            accuracies[i] += evaluation.hits(_best_class(head, features), rows)
+    return (accuracies / evaluation.total_weight).tolist(), heads
+
+
+def _network_accuracies(evaluation, noisy):
+    """Accuracies of perturbed copies of the whole network."""
+    classifier = evaluation.classifier
+    module = copy.deepcopy(classifier.module_)
+    accuracies, heads = [], []
+    for weights in noisy:
+        for name, weight in weights.items():
+            module.get_parameter(name).data.copy_(torch.from_numpy(weight))
+        heads.append(Head.of(module))
+        best = classifier._run(evaluation.X, _best_class, module)
+        hits = evaluation.hits(best, slice(None))
+        accuracies.append(hits / evaluation.total_weight)
+    return accuracies, heads
+
+
+def _best_class(head, features):
+    return head.logits(features).argmax(axis=1)
+
+
+def _readout_similarity(clean, heads):
+    if len(clean.readout_weights) < 3:
+        return np.nan
+    before = representational_similarity(clean.readout_weights)
+    return [
+        rsm_similarity(before, representational_similarity(head.readout_weights))
+        for head in heads
+    ]
+
+
+def image_noise_curve(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    kinds: Sequence[str] = ("white", "pink", "salt_and_pepper"),
+    levels: Sequence[float] = (0.01, 0.05, 0.1, 0.15, 0.2),
+    random_state: int | np.random.RandomState | None = None,
+    *,
+    value_range: tuple[float, float] | None = None,
+    exponent: float = 1.0,
+) -> pd.DataFrame:
+    """Accuracy of a fitted classifier on noisy images.
+
+    With one random state, each model meets the same noisy images.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted TopographicCNNClassifier, or a Pipeline that ends in one; there the
+        noise is added to the classifier's input.
+    X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+        Images.
+    y : array-like of shape (n,)
+        Class labels.
+    kinds : sequence of {"white", "pink", "salt_and_pepper"}, default=all three
+        Kinds of noise; see `sktopo.noise`.
+    levels : sequence of float, default=(0.01, 0.05, 0.1, 0.15, 0.2)
+        Strengths as shares of the value range, each at least 0.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the noise.
+    value_range : tuple of (float, float), default=None
+        Smallest and largest value that an image can take; None: `pixel_range_` of the
+        classifier. To compare models that were trained on different images, give one
+        range to all.
+    exponent : float, default=1.0
+        Slope of the amplitudes of pink noise.
+
+    Returns
+    -------
+    DataFrame
+        A row a kind and level: kind, level, accuracy, accuracy_change (noisy minus
+        clean, negative is a loss). `attrs` holds n_images and clean_accuracy.
+
+    Raises
+    ------
+    ValueError
+        On an unknown kind, a negative level, or y of another length.
+    TypeError
+        If the estimator holds no topographic classifier.
+
+    Examples
+    --------
+    >>> from sktopo import TopographicCNNClassifier
+    >>> from sktopo.datasets import load_digits_images
+    >>> from sktopo.robustness import image_noise_curve
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> clf = TopographicCNNClassifier(max_epochs=3, lr=3e-3, random_state=0).fit(X, y)
+    >>> image_noise_curve(clf, X, y, kinds=["white"], random_state=0).shape
+    (5, 4)
+    """
+    evaluation = Evaluation(estimator, X, y)
+    seed = check_random_state(random_state).randint(2**31)
+    return _image_noise(evaluation, kinds, levels, seed, value_range, exponent)
+
+
+def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0):
+    """The curve of an `Evaluation`; parameters as for `image_noise_curve`."""
+    kinds = list(dict.fromkeys([kinds] if isinstance(kinds, str) else kinds))
+    levels = list(dict.fromkeys(np.atleast_1d(levels).tolist()))
+    if unknown := [kind for kind in kinds if kind not in NOISES]:
+        raise ValueError(f"kinds must be among {sorted(NOISES)}; got {unknown}.")
+    for level in levels:
+        _check_level(level)
+    classifier = evaluation.classifier
+    value_range = _check_value_range(value_range or classifier.pixel_range_)
+    conditions = [(kind, level) for kind in kinds for level in levels]
+    # One stream a kind, so that levels share their draws and kinds can be left out.
+    streams = {
+        (kind, level): np.random.default_rng([seed, zlib.crc32(kind.encode())])
+        for kind, level in conditions
+    }
+    hits = dict.fromkeys([*conditions, None], 0.0)
+    X = validate_images(classifier, evaluation.X, reset=False)
+    for rows in slices(len(X), _CHUNK):
+        images = as_batch(X, rows, classifier.image_shape_).numpy()
+        hits[None] += evaluation.hits(classifier._run(images, _best_class), rows)
+        for condition in conditions:
+            kind, level = condition
+            noisy = add_noise(
+                images,
+                kind,
+                level,
+                value_range=value_range,
+                rng=streams[condition],
+                exponent=exponent,
+            )
+            best = classifier._run(noisy, _best_class)
+            hits[condition] += evaluation.hits(best, rows)
+    clean = hits.pop(None) / evaluation.total_weight
+    table = pd.DataFrame(conditions, columns=["kind", "level"])
+    table["accuracy"] = np.array(list(hits.values())) / evaluation.total_weight
+    table["accuracy_change"] = table["accuracy"] - clean
+    table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
+    return table

@@ -1,0 +1,513 @@
+"""Scorers for `GridSearchCV` and its kin: robustness, localization and smoothness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from sktopo._evaluation import Evaluation
+from sktopo.metrics import (
+    expert_localization,
+    expert_units,
+    functional_localization,
+    morans_i,
+)
+from sktopo.robustness import _image_noise, _weight_noise
+
+__all__ = [
+    "expert_localization_scorer",
+    "functional_localization_scorer",
+    "get_scorer",
+    "get_scorer_names",
+    "image_robustness_scorer",
+    "make_expert_localization_scorer",
+    "make_functional_localization_scorer",
+    "make_image_robustness_scorer",
+    "make_smoothness_scorer",
+    "make_weight_robustness_scorer",
+    "multi_scorer",
+    "smoothness_scorer",
+    "weight_robustness_scorer",
+]
+
+
+class _RoutesSampleWeight:
+    """Lets metadata routing pass sample_weight to a scorer that asks for it."""
+
+    _sample_weight_request = None
+
+    def set_score_request(self, *, sample_weight: bool | None):
+        """Ask (or not) for sample_weight under scikit-learn's metadata routing.
+
+        Parameters
+        ----------
+        sample_weight : bool or None
+            True: pass it if it is given. False: never. None: an error if it is given.
+
+        Returns
+        -------
+        scorer
+            Itself.
+        """
+        self._sample_weight_request = sample_weight
+        return self
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Say which metadata the scorer asks for.
+
+        Returns
+        -------
+        MetadataRequest
+            The request.
+        """
+        request = MetadataRequest(owner=repr(self))
+        request.score.add_request(
+            param="sample_weight", alias=self._sample_weight_request
+        )
+        return request
+
+
+class TopographicScorer(_RoutesSampleWeight):
+    """A scorer of one property; made by the ``make_*_scorer`` functions.
+
+    Parameters
+    ----------
+    name : str
+        The name, as in `get_scorer_names`.
+    score : callable
+        Maps an `Evaluation` and the settings to a float; greater is better.
+    **settings : dict
+        Keyword arguments of `score`.
+    """
+
+    def __init__(self, name: str, score: Callable, **settings):
+        self.name = name
+        self.score = score
+        self.settings = settings
+
+    def __call__(
+        self,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Score a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+        y : array-like of shape (n,)
+            Class labels.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the images in accuracies.
+
+        Returns
+        -------
+        float
+            The score, greater is better.
+        """
+        return self.evaluate(Evaluation(estimator, X, y, sample_weight))
+
+    def evaluate(self, evaluation: Evaluation) -> float:
+        """Score an evaluation that is shared with other scorers.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            A fitted classifier with its responses to labelled images.
+
+        Returns
+        -------
+        float
+            The score, greater is better.
+        """
+        return float(self.score(evaluation, **self.settings))
+
+    def __repr__(self):
+        settings = ", ".join(f"{k}={v!r}" for k, v in self.settings.items())
+        return f"make_{self.name}_scorer({settings})"
+
+
+class MultiScorer(_RoutesSampleWeight):
+    """Several scorers that share one pass over the images; see `multi_scorer`.
+
+    Parameters
+    ----------
+    scorers : list of TopographicScorer
+        What to score beside accuracy.
+    """
+
+    def __init__(self, scorers: list[TopographicScorer]):
+        self.scorers = scorers
+
+    def __call__(
+        self,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> dict[str, float]:
+        """Score a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+        y : array-like of shape (n,)
+            Class labels.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the images in accuracies.
+
+        Returns
+        -------
+        dict
+            "accuracy" and each scorer's name, with the scores.
+        """
+        evaluation = Evaluation(estimator, X, y, sample_weight)
+        scores = {"accuracy": evaluation.accuracy}
+        for scorer in self.scorers:
+            scores[scorer.name] = scorer.evaluate(evaluation)
+        return scores
+
+    def __repr__(self):
+        return f"multi_scorer({self.scorers!r})"
+
+
+def _check_kind(kind):
+    if kind not in ("accuracy", "change"):
+        raise ValueError(f"kind must be 'accuracy' or 'change'; got {kind!r}.")
+
+
+def _mean(curve: pd.DataFrame, kind):
+    return curve["accuracy_change" if kind == "change" else "accuracy"].mean()
+
+
+def _weight_robustness(
+    evaluation, *, sigmas, scale, layers, n_repeats, kind, random_state
+):
+    _ = evaluation.features  # kept for the scorers beside this one
+    curve = _weight_noise(evaluation, sigmas, scale, layers, n_repeats, random_state)
+    return _mean(curve, kind)
+
+
+def _image_robustness(evaluation, *, kinds, levels, kind, value_range, random_state):
+    return _mean(
+        _image_noise(evaluation, kinds, levels, random_state, value_range), kind
+    )
+
+
+def _expert_localization(evaluation, *, threshold):
+    grid_shape = evaluation.classifier.grid_.shape
+    experts = expert_units(evaluation.activations, evaluation.y, threshold)
+    pooled = expert_localization(experts, grid_shape).pooled
+    return 0.0 if np.isnan(pooled) else 1 - pooled
+
+
+def _functional_localization(evaluation, *, threshold):
+    grid_shape = evaluation.classifier.grid_.shape
+    table = functional_localization(evaluation.activations, grid_shape, [threshold])
+    ratio = table["ratio"].item()
+    return 0.0 if np.isnan(ratio) else 1 - ratio
+
+
+def _smoothness(evaluation, *, neighborhood, standardize):
+    grid = evaluation.classifier.grid_
+    if grid.n_units < 2:
+        return 0.0
+    maps = evaluation.activations.reshape(-1, *grid.shape)
+    values = morans_i(maps, neighborhood or grid.neighborhood, standardize)
+    defined = values[~np.isnan(values)]
+    return defined.mean() if len(defined) else 0.0
+
+
+def make_weight_robustness_scorer(
+    sigmas: Sequence[float] = (0.05, 0.1, 0.2, 0.5, 1.0),
+    scale: str = "std",
+    layers: str = "head",
+    n_repeats: int = 10,
+    *,
+    kind: str = "accuracy",
+    random_state: int = 0,
+) -> TopographicScorer:
+    """Scorer: mean accuracy under weight noise, over sigmas and repeats.
+
+    Parameters
+    ----------
+    sigmas, scale, layers, n_repeats : object
+        As for `sktopo.robustness.weight_noise_curve`.
+    kind : {"accuracy", "change"}, default="accuracy"
+        "change" scores perturbed minus clean accuracy instead. Beware: a classifier
+        that always gives the same answer changes by 0, the best score there is. Never
+        refit on it alone.
+    random_state : int, default=0
+        Seed of the noise, the same for each candidate and fold.
+
+    Returns
+    -------
+    TopographicScorer
+        The scorer.
+
+    Examples
+    --------
+    >>> from sktopo.scorers import make_weight_robustness_scorer
+    >>> make_weight_robustness_scorer(sigmas=(0.5,), n_repeats=3).name
+    'weight_robustness'
+    """
+    _check_kind(kind)
+    return TopographicScorer(
+        "weight_robustness",
+        _weight_robustness,
+        sigmas=sigmas,
+        scale=scale,
+        layers=layers,
+        n_repeats=n_repeats,
+        kind=kind,
+        random_state=random_state,
+    )
+
+
+def make_image_robustness_scorer(
+    kinds: Sequence[str] = ("white", "pink", "salt_and_pepper"),
+    levels: Sequence[float] = (0.01, 0.05, 0.1, 0.15, 0.2),
+    *,
+    kind: str = "accuracy",
+    value_range: tuple[float, float] | None = None,
+    random_state: int = 0,
+) -> TopographicScorer:
+    """Scorer: mean accuracy on noisy images, over kinds and levels.
+
+    Parameters
+    ----------
+    kinds, levels : sequence
+        As for `sktopo.robustness.image_noise_curve`.
+    kind : {"accuracy", "change"}, default="accuracy"
+        "change" scores noisy minus clean accuracy instead. Beware: a classifier that
+        always gives the same answer changes by 0, the best score there is. Never refit
+        on it alone.
+    value_range : tuple of (float, float), default=None
+        Smallest and largest value that an image can take; None: the range of each
+        classifier's training images.
+    random_state : int, default=0
+        Seed of the noise, the same for each candidate and fold.
+
+    Returns
+    -------
+    TopographicScorer
+        The scorer.
+
+    Examples
+    --------
+    >>> from sktopo.scorers import make_image_robustness_scorer
+    >>> make_image_robustness_scorer(kinds=["pink"]).name
+    'image_robustness'
+    """
+    _check_kind(kind)
+    return TopographicScorer(
+        "image_robustness",
+        _image_robustness,
+        kinds=kinds,
+        levels=levels,
+        kind=kind,
+        value_range=value_range,
+        random_state=random_state,
+    )
+
+
+def make_expert_localization_scorer(threshold: float = 0.5) -> TopographicScorer:
+    """Scorer: 1 minus the pooled expert distance relative to chance.
+
+    Parameters
+    ----------
+    threshold : float, default=0.5
+        Least average precision of an expert unit.
+
+    Returns
+    -------
+    TopographicScorer
+        0 at chance, towards 1 when experts of a class cluster, and 0 where no class has
+        two experts.
+
+    See Also
+    --------
+    sktopo.metrics.expert_localization : The measure.
+    """
+    return TopographicScorer(
+        "expert_localization", _expert_localization, threshold=threshold
+    )
+
+
+def make_functional_localization_scorer(threshold: float = 0.5) -> TopographicScorer:
+    """Scorer: 1 minus the relative grid distance of correlated units.
+
+    Parameters
+    ----------
+    threshold : float, default=0.5
+        Pairs with Pearson's r of at least this count.
+
+    Returns
+    -------
+    TopographicScorer
+        0 at chance, towards 1 when correlated units are near each other, and 0 where no
+        pair is correlated that much.
+
+    See Also
+    --------
+    sktopo.metrics.functional_localization : The measure.
+    """
+    return TopographicScorer(
+        "functional_localization", _functional_localization, threshold=threshold
+    )
+
+
+def make_smoothness_scorer(
+    neighborhood: str | None = None, standardize: bool = False
+) -> TopographicScorer:
+    """Scorer: mean Moran's I of the activation maps.
+
+    Parameters
+    ----------
+    neighborhood : {"moore", "von_neumann"}, default=None
+        None: the classifier's own.
+    standardize : bool, default=False
+        Whether to z-score each unit over images first.
+
+    Returns
+    -------
+    TopographicScorer
+        Towards 1 for smooth maps, about 0 without structure, and 0 where no map varies.
+
+    See Also
+    --------
+    sktopo.metrics.morans_i : The measure.
+    """
+    return TopographicScorer(
+        "smoothness", _smoothness, neighborhood=neighborhood, standardize=standardize
+    )
+
+
+weight_robustness_scorer = make_weight_robustness_scorer()
+image_robustness_scorer = make_image_robustness_scorer()
+expert_localization_scorer = make_expert_localization_scorer()
+functional_localization_scorer = make_functional_localization_scorer()
+smoothness_scorer = make_smoothness_scorer()
+
+_FACTORIES = {
+    "expert_localization": make_expert_localization_scorer,
+    "functional_localization": make_functional_localization_scorer,
+    "image_robustness": make_image_robustness_scorer,
+    "smoothness": make_smoothness_scorer,
+    "weight_robustness": make_weight_robustness_scorer,
+}
+
+
+def get_scorer_names() -> list[str]:
+    """Names of the scorers of this package.
+
+    Returns
+    -------
+    list of str
+        Names that `get_scorer` and `multi_scorer` take.
+
+    Examples
+    --------
+    >>> from sktopo.scorers import get_scorer_names
+    >>> get_scorer_names()[0]
+    'expert_localization'
+    """
+    return sorted(_FACTORIES)
+
+
+def get_scorer(name: str) -> TopographicScorer:
+    """Scorer of that name, with its default settings.
+
+    Parameters
+    ----------
+    name : str
+        One of `get_scorer_names()`.
+
+    Returns
+    -------
+    TopographicScorer
+        A new scorer.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> from sktopo.scorers import get_scorer
+    >>> get_scorer("smoothness")
+    make_smoothness_scorer(neighborhood=None, standardize=False)
+    """
+    if name not in _FACTORIES:
+        raise ValueError(
+            f"{name!r} is no scorer of sktopo; its scorers are {get_scorer_names()}. "
+            f"scikit-learn's own are in sklearn.metrics.get_scorer_names()."
+        )
+    return _FACTORIES[name]()
+
+
+def multi_scorer(scorers: Sequence[str | TopographicScorer]) -> MultiScorer:
+    """Several scorers and accuracy, in one pass over the images.
+
+    Parameters
+    ----------
+    scorers : sequence of str or TopographicScorer
+        Names from `get_scorer_names`, or scorers made by a ``make_*_scorer``.
+        "accuracy" is always scored and may be named too.
+
+    Returns
+    -------
+    MultiScorer
+        Gives `GridSearchCV` a dict of scores; name one of them as its `refit`.
+
+    Raises
+    ------
+    ValueError
+        On an unknown name, or one that comes twice.
+    TypeError
+        On anything else, or a single string.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sktopo import TopographicCNNClassifier
+    >>> from sktopo.scorers import multi_scorer
+    >>> search = GridSearchCV(
+    ...     TopographicCNNClassifier(random_state=0),
+    ...     {"lam": [0, 0.3, 1, 3]},
+    ...     scoring=multi_scorer(["weight_robustness", "smoothness"]),
+    ...     refit="accuracy",
+    ... )
+    """
+    if isinstance(scorers, str):
+        raise TypeError(f"multi_scorer wants a list of names; use [{scorers!r}].")
+    chosen = []
+    for scorer in scorers:
+        if isinstance(scorer, str):
+            if scorer == "accuracy":
+                continue
+            scorer = get_scorer(scorer)
+        if not isinstance(scorer, TopographicScorer):
+            raise TypeError(
+                f"multi_scorer takes names from get_scorer_names() and scorers made by "
+                f"a make_*_scorer; got {scorer!r}."
+            )
+        chosen.append(scorer)
+    names = [scorer.name for scorer in chosen]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"Each scorer can come once; twice or more: {twice}.")
+    return MultiScorer(chosen)

@@ -1,0 +1,48 @@
+"""One torch thread, and real images."""
+
+import numpy as np
+import pytest
+import torch
+
+from sktopo import TopographicCNNClassifier
+from sktopo.datasets import fetch_fashion_mnist, load_digits_images
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    X, y = load_digits_images(return_X_y=True)
+    X.flags.writeable = False
+    return X, y
+
+
+@pytest.fixture(scope="session")
+def fashion(tmp_path_factory):
+    """Fashion-MNIST, where a copy lies on disk."""
+    try:
+        X, y = fetch_fashion_mnist(return_X_y=True, download_if_missing=False)
+    except OSError as error:
+        pytest.skip(f"needs Fashion-MNIST on disk: {error}")
+    return X, y
+
+
+@pytest.fixture(scope="session")
+def fitted(digits):
+    """A WS model of the digits, to be looked at and not changed."""
+    X, y = digits
+    clf = TopographicCNNClassifier(lam=0.3, max_epochs=6, lr=3e-3, random_state=0)
+    return clf.fit(X[:1200], y[:1200])
+
+
+@pytest.fixture
+def quick():
+    """A classifier that trains in a moment."""
+    return TopographicCNNClassifier(
+        lam=0.3, grid_shape=(4, 5), max_epochs=2, lr=3e-3, random_state=0
+    )
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

@@ -1,0 +1,194 @@
+import gzip
+import hashlib
+import pickle
+import struct
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from torchvision import datasets as torchvision_datasets
+
+from sktopo import datasets
+
+IDX = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+]
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """Any download fails at once, and no copy lies in a system folder."""
+
+    def refuse(*args, **kwargs):
+        raise URLError("no network")
+
+    for module in ("mnist", "cifar"):
+        name = f"torchvision.datasets.{module}.download_and_extract_archive"
+        monkeypatch.setattr(name, refuse)
+    monkeypatch.setattr(datasets, "SYSTEM_FASHION_MNIST", None)
+
+
+def write_idx(folder, packed, rng):
+    """Tiny files of the format of MNIST: 6 training images, 4 test images."""
+    folder.mkdir(parents=True)
+    written = {}
+    for part, n in (("train", 6), ("t10k", 4)):
+        X = rng.integers(0, 256, size=(n, 28, 28), dtype=np.uint8)
+        y = rng.integers(0, 10, size=n, dtype=np.uint8)
+        written[part] = X, y
+        files = {
+            f"{part}-images-idx3-ubyte": struct.pack(">4i", 2051, n, 28, 28)
+            + X.tobytes(),
+            f"{part}-labels-idx1-ubyte": struct.pack(">2i", 2049, n) + y.tobytes(),
+        }
+        for name, content in files.items():
+            if packed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+            else:
+                (folder / name).write_bytes(content)
+    return written
+
+
+def write_cifar(folder, rng, monkeypatch):
+    """Tiny files of the format of CIFAR-10, and their checksums."""
+    folder.mkdir(parents=True)
+    written = {"train": [], "test": []}
+    reader = torchvision_datasets.CIFAR10
+
+    def write(name, content):
+        data = pickle.dumps(content)
+        (folder / name).write_bytes(data)
+        return [name, hashlib.md5(data).hexdigest()]
+
+    lists = {"train": [], "test": []}
+    for part, names in (
+        ("train", ["data_batch_1", "data_batch_2"]),
+        ("test", ["test_batch"]),
+    ):
+        for name in names:
+            X = rng.integers(0, 256, size=(3, 3072), dtype=np.uint8)
+            y = rng.integers(0, 10, size=3).tolist()
+            lists[part].append(write(name, {"data": X, "labels": y}))
+            written[part].append((X, y))
+    classes = ["airplane", "automobile", "bird", "cat", "deer"]
+    meta = write("batches.meta", {"label_names": classes})
+    monkeypatch.setattr(reader, "train_list", lists["train"])
+    monkeypatch.setattr(reader, "test_list", lists["test"])
+    monkeypatch.setattr(reader, "meta", {**reader.meta, "md5": meta[1]})
+    return written
+
+
+def test_digits():
+    bunch = datasets.load_digits_images()
+    original = load_digits()
+    assert bunch.data.shape == (1797, 1, 8, 8)
+    assert (bunch.data.dtype, bunch.target.dtype) == (np.uint8, np.int64)
+    assert np.array_equal(bunch.data[:, 0], original.images)
+    assert np.array_equal(bunch.target, original.target)
+    assert bunch.target_names == [str(i) for i in range(10)]
+
+
+def test_parts_of_the_digits():
+    X, _ = datasets.load_digits_images(return_X_y=True)
+    train, y_train = datasets.load_digits_images("train", return_X_y=True)
+    test, y_test = datasets.load_digits_images("test", return_X_y=True)
+    assert (len(train), len(test)) == (1347, 450)
+    assert len(y_train) == 1347
+    assert (np.bincount(y_test) >= 43).all()
+    both = np.concatenate([train, test]).reshape(1797, -1)
+    assert np.array_equal(
+        np.unique(both, axis=0), np.unique(X.reshape(1797, -1), axis=0)
+    )
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("fetch", "name"),
+    [(datasets.fetch_mnist, "MNIST"), (datasets.fetch_fashion_mnist, "FashionMNIST")],
+)
+def test_mnist_on_disk_needs_no_download(fetch, name, packed, tmp_path, rng, offline):
+    written = write_idx(tmp_path / name / "raw", packed, rng)
+    for subset, part in (("train", "train"), ("test", "t10k")):
+        X, y = fetch(subset, data_home=tmp_path, return_X_y=True)
+        assert X.dtype == np.uint8
+        assert y.dtype == np.int64
+        assert np.array_equal(X[:, 0], written[part][0])
+        assert np.array_equal(y, written[part][1])
+    bunch = fetch("all", data_home=tmp_path)
+    assert bunch.data.shape == (10, 1, 28, 28)
+    assert len(bunch.target_names) == 10
+
+
+def test_a_system_copy_is_unpacked_once(tmp_path, rng, offline, monkeypatch):
+    system, home = tmp_path / "system", tmp_path / "home"
+    written = write_idx(system, True, rng)
+    monkeypatch.setattr(datasets, "SYSTEM_FASHION_MNIST", system)
+    X, _ = datasets.fetch_fashion_mnist("test", data_home=home, return_X_y=True)
+    assert np.array_equal(X[:, 0], written["t10k"][0])
+    assert sorted(p.name for p in (home / "FashionMNIST" / "raw").iterdir()) == sorted(
+        IDX
+    )
+    monkeypatch.setattr(datasets, "SYSTEM_FASHION_MNIST", None)
+    again, _ = datasets.fetch_fashion_mnist("test", data_home=home, return_X_y=True)
+    assert np.array_equal(X, again)
+
+
+def test_cifar10_on_disk_needs_no_download(tmp_path, rng, offline, monkeypatch):
+    folder = tmp_path / "cifar-10-batches-py"
+    written = write_cifar(folder, rng, monkeypatch)
+    for subset in ("train", "test"):
+        X, y = datasets.fetch_cifar10(subset, data_home=tmp_path, return_X_y=True)
+        expected = np.concatenate([X for X, _ in written[subset]]).reshape(
+            -1, 3, 32, 32
+        )
+        assert np.array_equal(X, expected)
+        assert X.flags.c_contiguous
+        assert y.tolist() == sum((y for _, y in written[subset]), [])  # noqa: RUF017
+    bunch = datasets.fetch_cifar10("all", data_home=tmp_path)
+    assert bunch.data.shape == (9, 3, 32, 32)
+    assert bunch.target_names[0] == "airplane"
+
+
+FETCHERS = [
+    datasets.fetch_mnist,
+    datasets.fetch_fashion_mnist,
+    datasets.fetch_cifar10,
+]
+
+
+@pytest.mark.parametrize("fetch", FETCHERS)
+@pytest.mark.parametrize("download", [True, False])
+def test_absent_and_offline_says_what_to_do(fetch, download, tmp_path, offline):
+    with pytest.raises(OSError, match=r"data_home=") as caught:
+        fetch(data_home=tmp_path, download_if_missing=download)
+    message = str(caught.value)
+    assert str(tmp_path) in message
+    assert ("could not be downloaded" in message) == download
+    assert ("dataset-fashion-mnist" in message) == (
+        fetch is datasets.fetch_fashion_mnist
+    )
+
+
+def test_damaged_files(tmp_path, rng, offline):
+    folder = tmp_path / "MNIST" / "raw"
+    write_idx(folder, False, rng)
+    whole = (folder / IDX[0]).read_bytes()
+    (folder / IDX[0]).write_bytes(whole[:100])
+    with pytest.raises(OSError, match=r"cannot be read.*Delete that folder"):
+        datasets.fetch_mnist(data_home=tmp_path)
+
+
+@pytest.mark.parametrize("fetch", [*FETCHERS, datasets.load_digits_images])
+def test_unknown_subset(fetch):
+    with pytest.raises(ValueError, match=r"\['train', 'test', 'all'\]; got 'valid'"):
+        fetch("valid")
+
+
+def test_all_of_fashion_mnist(fashion):
+    X, y = fashion
+    assert X.shape == (60000, 1, 28, 28)
+    assert (np.bincount(y) == 6000).all()

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sktopo.networks import (
+    Head,
+    TopographicNetwork,
+    deep_backbone,
+    make_network,
+    small_backbone,
+)
+
+SHAPES = [(1, 1, 1), (1, 1, 10), (3, 1, 1), (1, 8, 8), (3, 32, 32), (2, 13, 9)]
+
+
+def network(backbone="small", image_shape=(1, 8, 8), **changes):
+    head = {
+        "n_units": 6,
+        "n_classes": 3,
+        "dropout": 0.5,
+        "mean": torch.full((image_shape[0],), 2.0),
+        "std": torch.full((image_shape[0],), 4.0),
+        "generator": torch.Generator().manual_seed(0),
+    }
+    return make_network(backbone, image_shape, **{**head, **changes})
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("backbone", "width"), [(small_backbone, 64), (deep_backbone, 256)]
+)
+def test_features_of_any_image_shape(backbone, width, shape):
+    assert backbone(shape).eval()(torch.randn(2, *shape)).shape == (2, width)
+
+
+def test_small_is_the_network_of_the_paper():
+    layers = small_backbone((1, 28, 28))
+    x = torch.randn(3, 1, 28, 28)
+    first, second = (m for m in layers if isinstance(m, nn.Conv2d))
+    published = F.max_pool2d(F.relu(first(x)), 2)
+    published = F.max_pool2d(F.relu(second(published)), 2).mean(dim=(2, 3))
+    torch.testing.assert_close(layers(x), published)
+    assert sum(p.numel() for p in layers.parameters()) == 320 + 18496
+
+
+def test_deep_is_the_network_of_the_paper():
+    layers = deep_backbone((3, 32, 32)).eval()
+    x = torch.randn(2, 3, 32, 32)
+    published = x
+    convolutions = [m for m in layers if isinstance(m, nn.Conv2d)]
+    norms = [m for m in layers if isinstance(m, nn.BatchNorm2d)]
+    for i, (convolution, norm) in enumerate(zip(convolutions, norms)):
+        published = F.relu(norm(convolution(published)))
+        published = F.max_pool2d(published, 2) if i < 3 else published
+    torch.testing.assert_close(layers(x), published.mean(dim=(2, 3)))
+    assert [c.out_channels for c in convolutions] == [32, 64, 128, 256]
+
+
+def test_auto_takes_small_for_one_channel_and_deep_for_more():
+    assert network("auto", (1, 8, 8)).grid.in_features == 64
+    assert network("auto", (3, 8, 8)).grid.in_features == 256
+
+
+def test_standardises_inside():
+    net = network().eval()
+    images = torch.randint(0, 17, (4, 1, 8, 8), dtype=torch.uint8)
+    by_hand = net.backbone((images.float() - 2) / 4)
+    torch.testing.assert_close(net.features(images), by_hand)
+    torch.testing.assert_close(net.activations(images), net.grid(by_hand))
+    torch.testing.assert_close(net(images), net.readout(F.relu(net.grid(by_hand))))
+
+
+def test_dropout_draws_from_its_own_generator():
+    activations = torch.ones(200, 6)
+    net = network().train()
+    before = torch.get_rng_state()
+    first = net.classify(activations)
+    net.generator.manual_seed(0)
+    assert torch.equal(net.classify(activations), first)
+    assert not torch.equal(net.classify(activations), first)
+    net.readout = nn.Identity()
+    kept = net.classify(activations)
+    assert set(kept.unique().tolist()) == {0.0, 2.0}
+    assert kept.mean().item() == pytest.approx(1, abs=0.15)
+    assert torch.equal(net.eval().classify(activations), activations)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_head_equals_the_network(rng):
+    net = network().eval()
+    images = torch.from_numpy(rng.random((7, 1, 8, 8), dtype=np.float32))
+    head = Head.of(net)
+    with torch.inference_mode():
+        features = net.features(images)
+        activations, logits = net.activations(images), net(images)
+    np.testing.assert_allclose(
+        head.activations(features.numpy()), activations, atol=1e-6
+    )
+    np.testing.assert_allclose(head.logits(features.numpy()), logits, atol=1e-6)
+    assert head.logits(features.numpy()).dtype == np.float32
+
+
+def test_callable_backbone():
+    net = network(lambda shape: nn.Sequential(nn.Flatten(), nn.LazyLinear(5)))
+    assert isinstance(net, TopographicNetwork)
+    assert net.grid.in_features == 5
+
+
+def test_callable_that_gives_no_module():
+    with pytest.raises(TypeError, match=r"must return an nn.Module.*got str"):
+        network(lambda shape: "resnet")
+
+
+def test_callable_that_keeps_the_image():
+    with pytest.raises(ValueError, match=r"features \(n, d\).*\(2, 4, 8, 8\)"):
+        network(lambda shape: nn.Conv2d(1, 4, 3, padding=1))

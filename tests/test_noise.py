@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sktopo.noise import NOISES, add_noise
+
+UNIT = (0.0, 1.0)
+
+
+def draw(images, kind, level, seed=0, value_range=UNIT, **settings):
+    rng = np.random.default_rng(seed)
+    return add_noise(images, kind, level, value_range=value_range, rng=rng, **settings)
+
+
+@pytest.mark.parametrize("kind", NOISES)
+def test_level_zero_is_the_identity_and_a_copy(kind, rng):
+    images = rng.random((3, 2, 8, 9))
+    noisy = draw(images, kind, 0)
+    assert np.array_equal(noisy, images)
+    assert not np.shares_memory(noisy, images)
+
+
+@pytest.mark.parametrize("kind", NOISES)
+@pytest.mark.parametrize("value_range", [UNIT, (-3.0, 5.0)])
+def test_stays_in_range_and_scales_with_it(kind, value_range, rng):
+    low, high = value_range
+    images = rng.random((4, 3, 8, 8))
+    scaled = low + (high - low) * images
+    before = scaled.copy()
+    noisy = draw(scaled, kind, 0.3, value_range=value_range)
+    assert np.array_equal(scaled, before)
+    assert noisy.min() >= low
+    assert noisy.max() <= high
+    np.testing.assert_allclose(
+        (noisy - low) / (high - low), draw(images, kind, 0.3), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("kind", NOISES)
+def test_seeds(kind, rng):
+    images = rng.random((2, 1, 8, 8))
+    assert np.array_equal(draw(images, kind, 0.2), draw(images, kind, 0.2))
+    assert not np.array_equal(draw(images, kind, 0.2), draw(images, kind, 0.2, seed=1))
+
+
+@pytest.mark.parametrize("kind", NOISES)
+def test_chunks_continue_one_stream(kind, rng):
+    images = rng.random((6, 1, 8, 8))
+    stream = np.random.default_rng(0)
+    parts = [
+        add_noise(images[rows], kind, 0.2, value_range=UNIT, rng=stream)
+        for rows in (slice(0, 2), slice(2, 6))
+    ]
+    assert np.array_equal(np.concatenate(parts), draw(images, kind, 0.2))
+
+
+def test_white_noise_has_the_level_as_standard_deviation():
+    noise = draw(np.full((40, 1, 28, 28), 0.5), "white", 0.05) - 0.5
+    assert noise.std() == pytest.approx(0.05, rel=0.02)
+    neighbours = np.corrcoef(noise[..., 1:].ravel(), noise[..., :-1].ravel())[0, 1]
+    assert abs(neighbours) < 0.02
+
+
+@pytest.mark.parametrize(("exponent", "slope"), [(1.0, -2.0), (0.5, -1.0), (0.0, 0.0)])
+def test_power_of_pink_noise_falls_with_frequency(exponent, slope):
+    noise = draw(np.full((60, 1, 64, 64), 0.5), "pink", 0.01, exponent=exponent) - 0.5
+    power = (np.abs(np.fft.fft2(noise)) ** 2).mean(axis=(0, 1)).ravel()
+    frequency = np.hypot.outer(np.fft.fftfreq(64), np.fft.fftfreq(64)).ravel()
+    band = (frequency > 0.03) & (frequency < 0.4)
+    fit = np.polyfit(np.log(frequency[band]), np.log(power[band]), 1)
+    assert fit[0] == pytest.approx(slope, abs=0.1)
+
+
+def test_pink_noise_has_mean_zero_and_the_level_for_each_image_and_channel():
+    noise = draw(np.full((5, 3, 28, 28), 0.5), "pink", 0.02) - 0.5
+    np.testing.assert_allclose(noise.mean(axis=(2, 3)), 0, atol=1e-12)
+    np.testing.assert_allclose(noise.std(axis=(2, 3)), 0.02, rtol=1e-12)
+
+
+def test_pink_noise_of_one_pixel_is_none():
+    images = np.full((2, 1, 1, 1), 0.5)
+    assert np.array_equal(draw(images, "pink", 0.5), images)
+
+
+def test_salt_and_pepper_share():
+    images = np.full((400, 3, 28, 28), 0.5)
+    noisy = draw(images, "salt_and_pepper", 0.2)
+    touched = noisy != 0.5
+    assert np.array_equal(touched[:, 0], touched[:, 2])  # shared by channels
+    assert np.array_equal(noisy[:, 0], noisy[:, 1])
+    # 156 draws of 784 pixels with replacement
+    expected = 1 - (1 - 1 / 784) ** 156
+    assert expected == pytest.approx(0.1805374661099588, rel=1e-12)
+    assert touched.mean() == pytest.approx(expected, abs=0.002)
+    assert set(np.unique(noisy)) == {0.0, 0.5, 1.0}
+    assert (noisy[touched] == 1).mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_salt_and_pepper_rounds_the_number_of_pixels_down():
+    noisy = draw(np.full((50, 1, 3, 3), 0.5), "salt_and_pepper", 0.12)
+    assert ((noisy != 0.5).sum(axis=(1, 2, 3)) == 1).all()
+    assert not (draw(np.full((9, 1, 3, 3), 0.5), "salt_and_pepper", 0.1) != 0.5).any()
+
+
+@given(
+    dtype=st.sampled_from([np.uint8, np.int64, np.float32, np.float64, bool]),
+    kind=st.sampled_from(sorted(NOISES)),
+    shape=st.tuples(*[st.integers(1, 5)] * 4),
+)
+def test_any_dtype_and_shape(dtype, kind, shape):
+    images = np.ones(shape, dtype=dtype)
+    noisy = draw(images, kind, 0.5)
+    assert noisy.dtype == (np.float64 if dtype == np.float64 else np.float32)
+    assert noisy.shape == shape
+    assert np.isfinite(noisy).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "message"),
+    [
+        ("brown", 0.1, "'pink', 'salt_and_pepper', 'white'"),
+        ("white", -0.1, "at least"),
+        ("white", np.nan, "finite"),
+        ("white", np.inf, "finite"),
+        ("white", "high", "'high'"),
+    ],
+)
+def test_errors(kind, level, message):
+    with pytest.raises(ValueError, match=message):
+        draw(np.ones((1, 1, 2, 2)), kind, level)

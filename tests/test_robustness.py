@@ -1,0 +1,242 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sktopo import TopographicCNNClassifier
+from sktopo._evaluation import Evaluation
+from sktopo.noise import add_noise
+from sktopo.robustness import image_noise_curve, weight_noise_curve
+
+
+@pytest.fixture(scope="module")
+def held_out(digits):
+    X, y = digits
+    return X[1200:], y[1200:]
+
+
+def halve(X):
+    return X / 2
+
+
+# ------------------------------------------------------------------ weight noise
+
+
+def test_weight_curve_is_tidy(fitted, held_out):
+    curve = weight_noise_curve(fitted, *held_out, random_state=0)
+    assert curve.columns.tolist() == [
+        "sigma",
+        "repeat",
+        "accuracy",
+        "accuracy_change",
+        "rsm_similarity",
+    ]
+    assert len(curve) == 50
+    assert curve["sigma"].unique().tolist() == [0.05, 0.1, 0.2, 0.5, 1.0]
+    clean = fitted.score(*held_out)
+    assert curve.attrs == {"n_images": 597, "clean_accuracy": clean}
+    np.testing.assert_allclose(curve["accuracy_change"], curve["accuracy"] - clean)
+    mean = curve.groupby("sigma")[["accuracy", "rsm_similarity"]].mean()
+    assert mean["accuracy"].iloc[-1] < clean - 0.02
+    assert (mean["rsm_similarity"].diff().dropna() < 0).all()
+
+
+@pytest.mark.parametrize("layers", ["grid", "readout", "head", "all"])
+@pytest.mark.parametrize("scale", ["std", "absolute"])
+def test_weights_are_perturbed_as_defined(layers, scale, fitted, held_out):
+    X, y = held_out
+    curve = weight_noise_curve(
+        fitted, X, y, [0, 0.3], scale, layers, n_repeats=2, random_state=5
+    )
+    assert (curve["accuracy_change"][:2] == 0).all()
+    np.testing.assert_allclose(curve["rsm_similarity"][:2], 1)
+    if layers == "grid":
+        np.testing.assert_allclose(curve["rsm_similarity"], 1)
+    # By hand: the noise of a layer does not depend on which others are perturbed.
+    whole = weight_noise_curve(fitted, X, y, [0.3], scale, "all", 2, random_state=5)
+    if layers == "readout":
+        np.testing.assert_allclose(curve["rsm_similarity"][2:], whole["rsm_similarity"])
+
+
+def test_noise_of_the_head_by_hand(fitted, held_out):
+    import zlib
+
+    X, y = held_out
+    sigma, seed = 0.4, np.random.RandomState(3).randint(2**31)
+    curve = weight_noise_curve(fitted, X, y, [sigma], n_repeats=2, random_state=3)
+    for repeat in range(2):
+        weights = []
+        for name, w in (
+            ("grid.weight", fitted.grid_weights_),
+            ("readout.weight", fitted.readout_weights_),
+        ):
+            rng = np.random.default_rng([seed, repeat, zlib.crc32(name.encode())])
+            eps = rng.standard_normal(w.shape, dtype=np.float32)
+            weights.append(w + sigma * w.std() * eps)
+        module = fitted.module_
+        features = module.features(torch.from_numpy(X.copy())).detach().numpy()
+        activations = features @ weights[0].T + module.grid.bias.detach().numpy()
+        logits = np.maximum(activations, 0) @ weights[1].T
+        logits += module.readout.bias.detach().numpy()
+        accuracy = np.mean(logits.argmax(axis=1) == y)
+        assert curve["accuracy"][repeat] == pytest.approx(accuracy, abs=2 / len(y))
+
+
+def test_models_meet_the_same_noise(fitted, held_out, digits):
+    X, y = digits
+    other = clone(fitted).set_params(topo_loss=None, max_epochs=1)
+    other.fit(X[:200], y[:200])
+    evaluation = Evaluation(fitted, *held_out)
+    from sktopo.robustness import _noise_steps
+
+    for model in (fitted, other):
+        weights = {"grid.weight": model.grid_weights_}
+        eps = _noise_steps(weights, "absolute", 1, 0)["grid.weight"]
+        scaled = _noise_steps(weights, "std", 1, 0)["grid.weight"]
+        np.testing.assert_allclose(scaled, eps * model.grid_weights_.std(), rtol=1e-6)
+        if model is fitted:
+            first = eps
+    assert np.array_equal(first, eps)
+    assert evaluation.accuracy == fitted.score(*held_out)
+
+
+@pytest.mark.parametrize("layers", ["head", "all"])
+def test_the_model_is_unchanged_even_by_an_error(layers, quick, digits, monkeypatch):
+    X, y = digits
+    X, y = np.stack([X[:200, 0]] * 3, axis=1), y[:200]
+    quick.set_params(backbone="deep").fit(X, y)
+    before = {k: v.clone() for k, v in quick.module_.state_dict().items()}
+    weight_noise_curve(quick, X, y, layers=layers, n_repeats=1)
+    monkeypatch.setattr("sktopo.robustness.Head.logits", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        weight_noise_curve(quick, X, y, layers=layers, n_repeats=1)
+    after = quick.module_.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert not quick.module_.training
+
+
+def test_seeds(fitted, held_out):
+    curves = [
+        weight_noise_curve(fitted, *held_out, [0.5], n_repeats=3, random_state=s)
+        for s in (0, 0, 1)
+    ]
+    pd.testing.assert_frame_equal(curves[0], curves[1])
+    assert not curves[0]["accuracy"].equals(curves[2]["accuracy"])
+
+
+def test_two_classes_have_no_readout_geometry(quick, digits):
+    X, y = digits
+    X, y = X[y < 2], y[y < 2]
+    curve = weight_noise_curve(quick.fit(X, y), X, y, n_repeats=1)
+    assert curve["rsm_similarity"].isna().all()
+
+
+# ------------------------------------------------------------------ image noise
+
+
+def test_image_curve_is_tidy(fitted, held_out):
+    curve = image_noise_curve(fitted, *held_out, random_state=0)
+    assert curve.columns.tolist() == ["kind", "level", "accuracy", "accuracy_change"]
+    assert len(curve) == 15
+    clean = fitted.score(*held_out)
+    assert curve.attrs == {"n_images": 597, "clean_accuracy": clean}
+    np.testing.assert_allclose(curve["accuracy_change"], curve["accuracy"] - clean)
+    worst = curve.groupby("kind")["accuracy"].last()
+    assert (worst < clean).all()
+
+
+@pytest.mark.parametrize("kind", ["white", "pink", "salt_and_pepper"])
+def test_image_noise_by_hand(kind, fitted, held_out):
+    import zlib
+
+    X, y = held_out
+    seed = np.random.RandomState(0).randint(2**31)
+    rng = np.random.default_rng([seed, zlib.crc32(kind.encode())])
+    noisy = add_noise(X, kind, 0.2, value_range=(0.0, 16.0), rng=rng)
+    curve = image_noise_curve(fitted, X, y, [kind], [0, 0.2], random_state=0)
+    clean = fitted.score(X, y)
+    assert curve["accuracy"].tolist() == [clean, fitted.score(noisy, y)]
+    # Other kinds and levels in the same call change nothing.
+    both = image_noise_curve(
+        fitted, X, y, ["white", kind, "pink", kind], [0.1, 0.2, 0.1], random_state=0
+    )
+    assert len(both) == 2 * both["kind"].nunique()
+    again = both[(both["kind"] == kind) & (both["level"] == 0.2)]
+    assert again["accuracy"].iloc[0] == curve["accuracy"][1]
+
+
+def test_value_range_scales_the_noise(fitted, held_out):
+    wide = image_noise_curve(
+        fitted, *held_out, "white", [0.1], random_state=0, value_range=(-100, 100)
+    )
+    usual = image_noise_curve(fitted, *held_out, "white", [0.1], random_state=0)
+    assert wide["accuracy"].item() < usual["accuracy"].item() - 0.2
+
+
+# ------------------------------------------------------------------ what they accept
+
+
+@pytest.mark.parametrize("curve", [weight_noise_curve, image_noise_curve])
+def test_estimators_around_the_classifier(curve, fitted, held_out):
+    X, y = held_out
+    direct = curve(fitted, X, y, random_state=0)
+    doubled = (X * 2.0).astype(np.float32)
+    pipe = make_pipeline(FunctionTransformer(halve), fitted)
+    frame = pd.DataFrame(X.reshape(len(X), -1))
+    for estimator, images in (
+        (FrozenEstimator(fitted), X),
+        (make_pipeline(fitted), X),
+        (pipe, doubled),
+        (fitted, torch.from_numpy(X.copy())),
+        (fitted, frame),
+        (fitted, X[:, 0].tolist()),
+    ):
+        found = curve(estimator, images, y.tolist(), random_state=0)
+        pd.testing.assert_frame_equal(found, direct)
+    with pytest.raises(TypeError, match="got LogisticRegression"):
+        curve(LogisticRegression(max_iter=5000).fit(frame, y), frame, y)
+    with pytest.raises(ValueError, match="inconsistent"):
+        curve(fitted, X, y[:5])
+
+
+@pytest.mark.parametrize("curve", [weight_noise_curve, image_noise_curve])
+def test_labels_that_the_classifier_does_not_know_are_wrong(curve, fitted, held_out):
+    X, y = held_out
+    found = curve(fitted, X, np.full(len(y), "unknown"))
+    assert (found["accuracy"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("curve", "settings", "message"),
+    [
+        (weight_noise_curve, {"layers": "conv"}, "'all', 'grid', 'head', 'readout'"),
+        (weight_noise_curve, {"scale": "max"}, "'absolute', 'std'"),
+        (weight_noise_curve, {"sigmas": [-0.1]}, "at least 0"),
+        (weight_noise_curve, {"sigmas": [np.nan]}, "finite"),
+        (weight_noise_curve, {"n_repeats": 0}, "1 or more"),
+        (image_noise_curve, {"kinds": ["brown"]}, r"got \['brown'\]"),
+        (image_noise_curve, {"levels": [-1]}, "at least"),
+        (image_noise_curve, {"value_range": (1, 0)}, "smaller one first"),
+    ],
+)
+def test_errors(curve, settings, message, fitted, held_out):
+    with pytest.raises(ValueError, match=message):
+        curve(fitted, *held_out, **settings)
+
+
+def test_evaluation_needs_weight(fitted, held_out):
+    X, y = held_out
+    with pytest.raises(ValueError, match=r"[Ww]eight"):
+        Evaluation(fitted, X, y, np.zeros(len(y)))
+
+
+def test_unfitted(held_out):
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError):
+        weight_noise_curve(TopographicCNNClassifier(), *held_out)
