@@ -1,5 +1,8 @@
 # The environment is made once, in .venv, and again only when pyproject.toml changes.
-PYTHON ?= python3
+# The first Python at hand that is new enough; say make PYTHON=... for another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -7,7 +10,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS = 1
 export MPLBACKEND = agg
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(READY)
 	$(BIN)/python tools/run_example.py examples/plot_grid_search.py demo_output
@@ -23,11 +26,15 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
 $(READY): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sktopo needs Python 3.11 or newer; say make PYTHON=...")'
+	@test -n "$(PYTHON)" || { echo "sktopo needs Python 3.11 or newer: make PYTHON=/path/to/python"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) demo_output
+	rm -rf $(VENV) demo_output docs/_build docs/auto_examples docs/generated

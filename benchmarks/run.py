@@ -110,7 +110,7 @@ def step_row(X, y, precision):
         net.history.new_epoch()
         net.history.new_batch()
         batch = (torch.from_numpy(X[:64]), torch.from_numpy(y[:64]), torch.ones(64))
-        contestants[name] = (lambda net=net, batch=batch: net.train_step(batch), 5)
+        contestants[name] = (lambda net=net, batch=batch: net.train_step(batch), 20)
     spent = fastest(**contestants)
     return (
         f"(d) one step, {precision}: with spatial loss / without",

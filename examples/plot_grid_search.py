@@ -4,7 +4,7 @@ Grid search over the strength of topography
 
 How strong should the spatial loss be? Too weak, and neighbouring units do not come to
 resemble each other; too strong, and accuracy suffers. Here scikit-learn's
-:class:`~sklearn.model_selection.GridSearchCV` tries several strengths of weight
+`GridSearchCV` tries several strengths of weight
 similarity (WS) and activation similarity (AS) beside a control without spatial loss,
 and scores each on accuracy, robustness, localization and smoothness at once.
 

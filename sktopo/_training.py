@@ -156,16 +156,10 @@ class TopographicNet(NeuralNet):
 
     @property
     def _default_callbacks(self):
-        mean_of = [
-            ("train_loss", True),
-            ("task_loss", True),
-            ("topo_loss", True),
-            ("valid_accuracy", False),
-        ]
-        scores = [
-            (name, PassthroughScoring(name, lower_is_better=None, on_train=on_train))
-            for name, on_train in mean_of
-        ]
+        losses = ("train_loss", "task_loss", "topo_loss")
+        scores = [(name, PassthroughScoring(name, on_train=True)) for name in losses]
+        accuracy = PassthroughScoring("valid_accuracy", lower_is_better=False)
+        scores.append(("valid_accuracy", accuracy))
         return [("timer", EpochTimer()), *scores, ("last_epoch", LastEpoch())]
 
     def get_iterator(self, dataset, training=False):
@@ -317,8 +311,8 @@ class Progress(Callback):
     def on_batch_end(self, net, training=False, **kwargs):
         if training:
             batch = net.history[-1]["batches"][-1]
-            names = ("train_loss", "task_loss", "topo_loss")
-            losses = {name: batch[name] for name in names if name in batch}
+            names = {"train_loss": "loss", "task_loss": "task", "topo_loss": "topo"}
+            losses = {names[key]: batch[key] for key in names if key in batch}
             self.bar_.set_postfix(losses, refresh=False)
             self.bar_.update()
 

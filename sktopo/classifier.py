@@ -133,7 +133,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         The class labels.
     n_features_in_ : int
         Values an image: C * H * W.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, if X was a DataFrame with string names.
     image_shape_ : tuple of (int, int, int)
         Channels, height and width.

@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.datasets import get_data_home, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
-from torchvision import datasets as _torchvision
 
 __all__ = [
     "fetch_cifar10",
@@ -115,7 +114,7 @@ def fetch_fashion_mnist(
     Xiao, Rasul & Vollgraf, "Fashion-MNIST", arXiv 1708.07747.
     """
     return _fetch(
-        _torchvision.FashionMNIST,
+        "FashionMNIST",
         subset,
         return_X_y,
         data_home,
@@ -163,9 +162,7 @@ def fetch_mnist(
     LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document
     recognition", Proceedings of the IEEE 86 (1998).
     """
-    return _fetch(
-        _torchvision.MNIST, subset, return_X_y, data_home, download_if_missing
-    )
+    return _fetch("MNIST", subset, return_X_y, data_home, download_if_missing)
 
 
 def fetch_cifar10(
@@ -205,9 +202,7 @@ def fetch_cifar10(
     ----------
     Krizhevsky, "Learning multiple layers of features from tiny images" (2009).
     """
-    return _fetch(
-        _torchvision.CIFAR10, subset, return_X_y, data_home, download_if_missing
-    )
+    return _fetch("CIFAR10", subset, return_X_y, data_home, download_if_missing)
 
 
 def _check_subset(subset):
@@ -222,12 +217,16 @@ def _bunch(X, y, target_names, return_X_y):
 
 
 def _fetch(
-    reader, subset, return_X_y, data_home, download_if_missing, system=None, advice=""
+    name, subset, return_X_y, data_home, download_if_missing, system=None, advice=""
 ):
+    # torchvision takes most of a second to import, and only files need it
+    from torchvision import datasets as torchvision_datasets
+
     _check_subset(subset)
+    reader = getattr(torchvision_datasets, name)
     root = Path(get_data_home(data_home))
     parts = ("train", "test") if subset == "all" else (subset,)
-    if issubclass(reader, _torchvision.MNIST):
+    if issubclass(reader, torchvision_datasets.MNIST):
         folder = root / reader.__name__ / "raw"
         _unpack(reader, folder, system)
     else:

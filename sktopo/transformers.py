@@ -73,7 +73,7 @@ class GridActivations(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         "response": [StrOptions({"pre_relu", "post_relu"})],
     }
 
-    def __init__(self, estimator, *, response: str = "pre_relu"):
+    def __init__(self, estimator: BaseEstimator, *, response: str = "pre_relu"):
         self.estimator = estimator
         self.response = response
 
@@ -146,7 +146,9 @@ class GridActivations(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         MetadataRouter
             The routing.
         """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
+        mapping = MethodMapping()
+        for caller in ("fit", "fit_transform"):  # a Pipeline calls the latter
+            mapping.add(caller=caller, callee="fit")
         return MetadataRouter(owner=self).add(
             estimator=self.estimator, method_mapping=mapping
         )

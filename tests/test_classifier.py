@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from torch import nn
 
 from sktopo import TopographicCNNClassifier
@@ -204,6 +205,29 @@ def test_same_seed_same_bits_and_global_states_untouched(quick, digits):
     assert torch.get_num_threads() == threads
 
 
+def test_same_bits_in_threads(quick, digits):
+    X, y = digits
+    seeds = [0, 1, 2, 3]
+
+    def proba(seed):
+        clf = clone(quick).set_params(random_state=seed, lam=1.0)
+        return clf.fit(X[:300], y[:300]).predict_proba(X)
+
+    serial = [proba(seed) for seed in seeds]
+    threads = Parallel(n_jobs=4, backend="threading")(map(delayed(proba), seeds))
+    assert all(map(np.array_equal, serial, threads))
+
+
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator here")
+def test_accelerator(quick, digits):
+    X, y = digits
+    quick.set_params(device="auto", max_epochs=8).fit(X[:900], y[:900])
+    assert next(quick.module_.parameters()).device.type != "cpu"
+    assert quick.score(X[900:], y[900:]) > 0.5
+    assert same(pickle.loads(pickle.dumps(quick)), quick, X)
+    quick.partial_fit(X[:900], y[:900])
+
+
 def test_random_state_instance(quick, digits):
     X, y = digits
     fits = [
@@ -227,6 +251,13 @@ def test_conditions_share_initialisation_and_order(digits):
         weights.append(clf.grid_weights_)
     np.testing.assert_allclose(weights[0], weights[1], atol=1e-9)
     np.testing.assert_allclose(weights[0], weights[2], atol=1e-9)
+
+
+def test_module_can_be_exported(fitted, digits):
+    X, _ = digits
+    exported = torch.export.export(fitted.module_, (torch.zeros(9, 1, 8, 8),)).module()
+    logits = exported(torch.from_numpy(X[:9]).float()).detach()
+    np.testing.assert_allclose(logits, fitted.decision_function(X[:9]), atol=1e-4)
 
 
 def test_pickle_and_deepcopy_go_on_as_the_original(quick, digits):
@@ -718,6 +749,16 @@ def test_an_error_in_a_later_epoch_leaves_it_unfitted(quick, digits):
         quick.predict(X)
 
 
+def test_callbacks_of_skorch_work(quick, digits, tmp_path):
+    X, y = digits
+    schedule = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    keep = Checkpoint(monitor="train_loss_best", dirname=tmp_path)
+    quick.set_params(callbacks=[schedule, ("keep", keep)], max_epochs=3)
+    quick.fit(X[:200], y[:200])
+    assert quick.net_.optimizer_.param_groups[0]["lr"] == quick.lr / 8
+    assert (tmp_path / "params.pt").exists()
+
+
 def test_a_callback_may_stop_the_training(quick, digits):
     X, y = digits
     stop = EarlyStopping("train_loss", patience=2, threshold=10.0, sink=lambda _: None)
@@ -733,7 +774,7 @@ def test_progress(quick, digits, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "Epoch 2" in err
-    assert "topo_loss" in err
+    assert "topo=" in err
 
 
 # ------------------------------------------------------------------ going on
