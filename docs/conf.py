@@ -18,9 +18,6 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 # scikit-learn's own, in inherited docstrings
 suppress_warnings = ["ref.ref", "ref.term"]
-    "ref.ref",
-    "ref.term",
-]  # scikit-learn's own, in inherited docstrings
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
