@@ -256,7 +256,7 @@ def test_conditions_share_initialisation_and_order(digits):
 def test_module_can_be_exported(fitted, digits):
     X, _ = digits
     exported = torch.export.export(fitted.module_, (torch.zeros(9, 1, 8, 8),)).module()
-    logits = exported(torch.from_numpy(X[:9]).float()).detach()
+    logits = exported(torch.from_numpy(X[:9].copy()).float()).detach()
     np.testing.assert_allclose(logits, fitted.decision_function(X[:9]), atol=1e-4)
 
 
