@@ -35,10 +35,3 @@ def correlations(A):
     r[constant] = np.nan
     r[:, constant] = np.nan
     return r
-
-
-def permuted_units(n_units, n_permutations, random_state):
-    """Random orders of the units, one a permutation."""
-    rng = np.random.default_rng(random_state)
-    for _ in range(n_permutations):
-        yield rng.permutation(n_units)

@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sktopo.metrics._checks import check_activations, correlations, permuted_units
-
-# What rounding may take from the correlation of units that are equal.
-_ROUNDING = 1e-12
+from sktopo.metrics._checks import check_activations, correlations
+from sktopo.metrics._permutation import _ROUNDING, permutation_null
 
 
 def functional_localization(
@@ -73,26 +71,18 @@ def functional_localization(
         distances = grid.distances[order[first], order[second]]
         return np.where(n_pairs > 0, chosen @ distances / some, np.nan)
 
-    observed = _mean_distance(np.arange(grid.n_units))
+    observed, null_mean, excess, p_value = permutation_null(
+        _mean_distance, grid.n_units, n_permutations, random_state, tail="lower"
+    )
     table = pd.DataFrame(
         {
             "threshold": thresholds,
             "mean_distance": observed,
             "n_pairs": n_pairs,
             "ratio": observed / grid.mean_distance,
-            "p_value": np.nan,
+            "p_value": p_value,
         }
     )
     if n_permutations:
-        null = np.array(
-            [
-                _mean_distance(order)
-                for order in permuted_units(grid.n_units, n_permutations, random_state)
-            ]
-        )
-        extreme = (null <= observed + _ROUNDING).sum(axis=0)
-        p_value = (1 + extreme) / (1 + n_permutations)
-        table["p_value"] = np.where(n_pairs > 0, p_value, np.nan)
-        table["null_mean"] = null.mean(axis=0)
-        table["excess"] = observed - table["null_mean"]
+        table["null_mean"], table["excess"] = null_mean, excess
     return table

@@ -8,7 +8,8 @@ from scipy.stats import rankdata
 from sklearn.utils import Bunch, check_array
 
 from sktopo.grid import Grid
-from sktopo.metrics._checks import check_activations, permuted_units
+from sktopo.metrics._checks import check_activations
+from sktopo.metrics._permutation import permutation_null
 
 
 def average_precision(
@@ -204,22 +205,24 @@ def expert_localization(
         distances = grid.distances[np.ix_(order, order)] / grid.mean_distance
         return np.einsum("uc,uv,vc->c", members, distances, members, optimize=True) / 2
 
-    observed = _distance_sums(np.arange(grid.n_units))
-    per_class = np.where(n_pairs > 0, observed / np.maximum(n_pairs, 1), np.nan)
-    total = n_pairs.sum()
-    pooled = float(observed.sum() / total) if total else float("nan")
+    per_class = _distance_sums(np.arange(grid.n_units))
+    per_class = np.where(n_pairs > 0, per_class / np.maximum(n_pairs, 1), np.nan)
+    total = n_pairs.sum() or np.nan
+    pooled, null_mean, excess, p_value = permutation_null(
+        lambda order: _distance_sums(order).sum() / total,
+        grid.n_units,
+        n_permutations,
+        random_state,
+        tail="lower",
+    )
     result = Bunch(
-        per_class=per_class, pooled=pooled, n_experts=n_experts, p_value=float("nan")
+        per_class=per_class,
+        pooled=float(pooled),
+        n_experts=n_experts,
+        p_value=float(p_value),
     )
     if n_permutations:
-        result.null_mean = result.excess = float("nan")
-        if total:
-            orders = permuted_units(grid.n_units, n_permutations, random_state)
-            null = np.array([_distance_sums(order).sum() / total for order in orders])
-            extreme = int((null <= pooled + 1e-12).sum())
-            result.p_value = (1 + extreme) / (1 + n_permutations)
-            result.null_mean = float(null.mean())
-            result.excess = pooled - result.null_mean
+        result.update(null_mean=float(null_mean), excess=float(excess))
     return result
 
 
@@ -231,3 +234,111 @@ def _check_experts(experts):
             f"gives; got {experts.dtype} of shape {experts.shape}."
         )
     return experts
+
+
+def _class_moments(A, y, classes, ddof):
+    """Means, variances and counts of each class, and of all that is not the class."""
+    A, _, y = check_activations(A, y=y)
+    classes = np.unique(y) if classes is None else np.asarray(classes)
+    shape = (A.shape[1], len(classes))
+    moments = []
+    for inside in (True, False):
+        mean, variance = np.full(shape, np.nan), np.full(shape, np.nan)
+        n = np.zeros(len(classes))
+        for column, label in enumerate(classes):
+            part = A[(y == label) == inside]
+            n[column] = len(part)
+            if len(part) > ddof:
+                mean[:, column] = part.mean(axis=0)
+                constant = np.ptp(part, axis=0) == 0  # but for rounding
+                variance[:, column] = np.where(constant, 0, part.var(axis=0, ddof=ddof))
+        moments.append((mean, variance, n))
+    return moments
+
+
+def d_prime(
+    A: ArrayLike, y: ArrayLike, *, classes: ArrayLike | None = None, ddof: int = 0
+) -> np.ndarray:
+    """Sensitivity index d' of each unit for each class against the rest.
+
+    Parameters
+    ----------
+    A : array-like of shape (n_images, n_units)
+        Activations.
+    y : array-like of shape (n_images,)
+        Class labels.
+    classes : array-like of shape (n_classes,), default=None
+        The classes to score; None: those in y, sorted.
+    ddof : int, default=0
+        Subtracted from the counts in the variances; 0 is the TDANN's choice.
+
+    Returns
+    -------
+    ndarray of shape (n_units, n_classes)
+        (m1 - m0) / sqrt((v1 + v0) / 2), with means m and variances v of the class (1)
+        and of all other images (0). nan where no image or no variance is left.
+
+    See Also
+    --------
+    t_statistic : The same difference over its standard error.
+
+    References
+    ----------
+    Margalit et al., "A unifying framework for functional organization in early and
+    higher ventral visual cortex", Neuron 112 (2024).
+
+    Examples
+    --------
+    >>> from sktopo.metrics import d_prime
+    >>> d_prime([[3], [5], [0], [2]], [1, 1, 0, 0])
+    array([[-3.,  3.]])
+    """
+    (m1, v1, _), (m0, v0, _) = _class_moments(A, y, classes, ddof)
+    return _ratio(m1 - m0, np.sqrt((v1 + v0) / 2))
+
+
+def t_statistic(
+    A: ArrayLike, y: ArrayLike, *, classes: ArrayLike | None = None, ddof: int = 0
+) -> np.ndarray:
+    """Welch-like t of each unit for each class against the rest.
+
+    Parameters
+    ----------
+    A : array-like of shape (n_images, n_units)
+        Activations.
+    y : array-like of shape (n_images,)
+        Class labels.
+    classes : array-like of shape (n_classes,), default=None
+        The classes to score; None: those in y, sorted.
+    ddof : int, default=0
+        Subtracted from the counts in the variances; 0 is the TDANN's choice, 1 gives
+        Welch's t.
+
+    Returns
+    -------
+    ndarray of shape (n_units, n_classes)
+        (m1 - m0) / sqrt(v1 / n1 + v0 / n0), with means m, variances v and counts n of
+        the class (1) and of all other images (0). nan where no image or no variance is
+        left.
+
+    See Also
+    --------
+    d_prime : The same difference over a standard deviation.
+
+    References
+    ----------
+    Margalit et al., "A unifying framework for functional organization in early and
+    higher ventral visual cortex", Neuron 112 (2024).
+
+    Examples
+    --------
+    >>> from sktopo.metrics import t_statistic
+    >>> t_statistic([[3], [5], [0], [2]], [1, 1, 0, 0])
+    array([[-3.,  3.]])
+    """
+    (m1, v1, n1), (m0, v0, n0) = _class_moments(A, y, classes, ddof)
+    return _ratio(m1 - m0, np.sqrt(v1 / np.maximum(n1, 1) + v0 / np.maximum(n0, 1)))
+
+
+def _ratio(numerator, denominator):
+    return numerator / np.where(denominator > 0, denominator, np.nan)

@@ -1,0 +1,83 @@
+"""Effective dimensionality."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+
+
+def _participation_ratio(p):
+    return 1 / np.square(p).sum()
+
+
+def _entropy(p):
+    return np.exp(-(p * np.log(np.where(p > 0, p, 1))).sum())
+
+
+def _max(p):
+    return 1 / p.max()
+
+
+KINDS = {"participation_ratio": _participation_ratio, "entropy": _entropy, "max": _max}
+
+
+def effective_dimensionality(
+    X: ArrayLike, kind: str = "participation_ratio", matrix: str = "covariance"
+) -> float:
+    """Number of dimensions that the variance of X is spread over.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_observations, n_variables)
+        For example activations over images, or incoming weights with units as rows.
+    kind : {"participation_ratio", "entropy", "max"}, default="participation_ratio"
+        From the eigenvalues l: (sum l)^2 / sum l^2; exp of the entropy of l / sum l; or
+        sum l / max l.
+    matrix : {"covariance", "correlation"}, default="covariance"
+        Whose eigenvalues. In a correlation matrix constant variables are left out.
+
+    Returns
+    -------
+    float
+        1 to min(n_observations - 1, n_variables); nan without variance. It grows with
+        the number of observations: compare at equal numbers.
+
+    Raises
+    ------
+    ValueError
+        On an unknown kind or matrix, or if X is not finite.
+
+    References
+    ----------
+    Del Giudice, "Effective dimensionality: a tutorial", Multivariate Behavioral
+    Research 56 (2021).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo.metrics import effective_dimensionality
+    >>> X = np.vstack([np.eye(3), -np.eye(3)])
+    >>> round(effective_dimensionality(X), 6)
+    3.0
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {sorted(KINDS)}; got {kind!r}.")
+    if matrix not in ("covariance", "correlation"):
+        raise ValueError(
+            f"matrix must be 'covariance' or 'correlation'; got {matrix!r}."
+        )
+    X = check_array(X, dtype=np.float64, input_name="X")
+    varying = np.ptp(X, axis=0) > 0
+    if not varying.any():
+        return float("nan")
+    X = X[:, varying]
+    scale = np.abs(X).max(axis=0) if matrix == "correlation" else np.abs(X).max()
+    X = X / scale
+    X = X - X.mean(axis=0)
+    if matrix == "correlation":
+        X = X / X.std(axis=0)
+    # the smaller of X'X and XX' has the same eigenvalues that are not zero
+    products = X.T @ X if X.shape[1] <= len(X) else X @ X.T
+    eigenvalues = np.clip(np.linalg.eigvalsh(products), 0, None)
+    return float(KINDS[kind](eigenvalues / eigenvalues.sum()))

@@ -1,0 +1,303 @@
+"""Generated stimuli: gratings, symmetric patterns, eccentricity probes and a blank."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sktopo._images import _as_chw
+from sktopo.noise import _check_value_range
+
+__all__ = ["blank", "eccentricity_probes", "sine_gratings", "symmetric_patterns"]
+
+
+def _settings(image_shape, value_range):
+    shape = _as_chw(image_shape)
+    low, high = _check_value_range(value_range)
+    return shape, low, high, (low + high) / 2
+
+
+def _with_channels(patterns, channels):
+    """Grey patterns (n, H, W) as images (n, channels, H, W), channels equal."""
+    return np.repeat(patterns.astype(np.float32)[:, None], channels, axis=1)
+
+
+def _pink_noise(rng, shape):
+    """Noise whose amplitude falls as 1 / f, mean 0 and standard deviation 1 each."""
+    height, width = shape[-2:]
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequency[0, 0] = 1.0
+    white = rng.standard_normal(shape)
+    noise = np.fft.irfft2(np.fft.rfft2(white) / frequency, s=(height, width))
+    noise -= noise.mean(axis=(-2, -1), keepdims=True)
+    std = noise.std(axis=(-2, -1), keepdims=True)
+    return noise / np.where(std > 0, std, 1)
+
+
+def blank(
+    image_shape: tuple[int, ...], value_range: tuple[float, float] = (0.0, 1.0)
+) -> np.ndarray:
+    """One uniform image in the middle of the value range.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        (C, H, W) or (H, W).
+    value_range : tuple of (float, float), default=(0.0, 1.0)
+        Smallest and largest value, for example a classifier's `pixel_range_`.
+
+    Returns
+    -------
+    ndarray of shape (1, C, H, W), float32
+        The image.
+
+    Examples
+    --------
+    >>> from sktopo.stimuli import blank
+    >>> blank((2, 2), (0, 4)).ravel()
+    array([2., 2., 2., 2.], dtype=float32)
+    """
+    (channels, height, width), _, _, middle = _settings(image_shape, value_range)
+    return _with_channels(np.full((1, height, width), middle), channels)
+
+
+def sine_gratings(
+    image_shape: tuple[int, ...],
+    value_range: tuple[float, float] = (0.0, 1.0),
+    n_orientations: int = 8,
+    n_frequencies: int = 8,
+    n_phases: int = 8,
+    contrast: float = 1.0,
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Sine gratings in a soft disc, over orientations, frequencies and phases.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        (C, H, W) or (H, W); S is the smaller of H and W.
+    value_range : tuple of (float, float), default=(0.0, 1.0)
+        Smallest and largest value, for example a classifier's `pixel_range_`.
+    n_orientations, n_frequencies, n_phases : int, default=8
+        Numbers of orientations over 180 degrees, of frequencies from min(2, 0.15 S) to
+        0.3 S cycles an image (higher ones would alias onto the pixel axes), spaced
+        geometrically, and of phases over 360 degrees.
+    contrast : float, default=1.0
+        In [0, 1]; 1 spans the value range.
+
+    Returns
+    -------
+    images : ndarray of shape (n, C, H, W), float32
+        Channels equal; outside the disc the middle of the value range.
+    table : DataFrame
+        A row an image: orientation, the direction of the bars in degrees, counter-
+        clockwise from horizontal; frequency in cycles an image; phase in degrees.
+
+    Raises
+    ------
+    ValueError
+        On a contrast outside [0, 1], or numbers below 1.
+
+    Examples
+    --------
+    >>> from sktopo.stimuli import sine_gratings
+    >>> images, table = sine_gratings((28, 28))
+    >>> images.shape, table.frequency.max().round(1)
+    ((512, 1, 28, 28), np.float64(8.4))
+    """
+    if not 0 <= contrast <= 1:
+        raise ValueError(f"contrast must lie in [0, 1]; got {contrast!r}.")
+    if min(n_orientations, n_frequencies, n_phases) < 1:
+        raise ValueError(
+            "Numbers of orientations, frequencies and phases must be 1 up."
+        )
+    (channels, height, width), low, high, middle = _settings(image_shape, value_range)
+    size = min(height, width)
+    orientations = np.arange(n_orientations) * 180 / n_orientations
+    frequencies = np.geomspace(min(2, 0.15 * size), 0.3 * size, n_frequencies)
+    phases = np.arange(n_phases) * 360 / n_phases
+    table = pd.MultiIndex.from_product(
+        [orientations, frequencies, phases], names=["orientation", "frequency", "phase"]
+    ).to_frame(index=False)
+
+    y, x = np.indices((height, width), dtype=float)
+    x, y = x - (width - 1) / 2, y - (height - 1) / 2
+    theta, phase = (
+        np.deg2rad(table[name].to_numpy())[:, None, None]
+        for name in ("orientation", "phase")
+    )
+    across = x * np.sin(theta) + y * np.cos(theta)
+    cycles = table["frequency"].to_numpy()[:, None, None] * across / size
+    waves = np.sin(2 * np.pi * cycles + phase)
+    window = _soft_disc(np.hypot(x, y), size / 2 - 1)
+    images = middle + contrast * (high - low) / 2 * window * waves
+    return _with_channels(images, channels), table
+
+
+def _soft_disc(distance, radius):
+    """1 inside, falling to 0 by a raised cosine over the outer 15 % of the radius."""
+    if radius < 1:  # an image too small for a disc
+        return np.ones_like(distance)
+    share = np.clip((radius - distance) / (0.15 * radius), 0, 1)
+    return (1 - np.cos(np.pi * share)) / 2
+
+
+def symmetric_patterns(
+    image_shape: tuple[int, ...],
+    value_range: tuple[float, float] = (0.0, 1.0),
+    n: int = 1000,
+    axis: str = "left-right",
+    random_state: int | None = 0,
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Mirror-symmetric noise patterns and asymmetric ones of the same halves.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        (C, H, W) or (H, W); S is the smaller of H and W.
+    value_range : tuple of (float, float), default=(0.0, 1.0)
+        Smallest and largest value, for example a classifier's `pixel_range_`.
+    n : int, default=1000
+        Number of patterns of each sort, 2 or more.
+    axis : {"left-right", "up-down"}, default="left-right"
+        Which halves mirror each other.
+    random_state : int or None, default=0
+        Seed of the noise and of the pairing.
+
+    Returns
+    -------
+    images : ndarray of shape (2 n, C, H, W), float32
+        First the symmetric patterns [h_i | flip h_i], then the asymmetric ones
+        [h_i | flip h_pi(i)], pi a derangement, so that both sets hold the same halves.
+        The halves are noise with amplitudes falling as 1 / f, its standard deviation
+        0.2 of the value range about the middle, clipped. The central S // 7 pixels
+        across the axis are at the middle, with cosine ramps of 2 pixels, so that no
+        contour marks the axis.
+    table : DataFrame
+        A row an image: symmetric (bool), first and second, the halves' numbers.
+
+    Raises
+    ------
+    ValueError
+        On an unknown axis, n below 2, or images of one pixel across the axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo.stimuli import symmetric_patterns
+    >>> images, table = symmetric_patterns((28, 28), n=5)
+    >>> np.array_equal(images[:5], images[:5, ..., ::-1])
+    True
+    """
+    if axis not in ("left-right", "up-down"):
+        raise ValueError(f"axis must be 'left-right' or 'up-down'; got {axis!r}.")
+    if n < 2:
+        raise ValueError(
+            f"n must be 2 or more, so that halves can be swapped; got {n}."
+        )
+    (channels, height, width), low, high, middle = _settings(image_shape, value_range)
+    if axis == "up-down":
+        height, width = width, height
+    if width < 2:
+        raise ValueError(f"Images need two pixels or more across the {axis} axis.")
+    rng = np.random.default_rng(random_state)
+    half = (width + 1) // 2
+    noise = _pink_noise(rng, (n, height, width))[..., :half]
+    halves = np.clip(0.2 * (high - low) * noise, low - middle, high - middle)
+    halves = halves * _axis_ramp(width, min(height, width) // 7)[:half]
+    partner = _derangement(rng, n)
+    second = np.concatenate([np.arange(n), partner])
+    first = np.tile(np.arange(n), 2)
+    mirrored = halves[second][..., : width // 2][..., ::-1]
+    patterns = middle + np.concatenate([halves[first], mirrored], axis=-1)
+    if axis == "up-down":
+        patterns = patterns.swapaxes(-1, -2)
+    table = pd.DataFrame(
+        {"symmetric": np.arange(2 * n) < n, "first": first, "second": second}
+    )
+    return _with_channels(patterns, channels), table
+
+
+def _axis_ramp(width, strip):
+    """0 over the central `strip` pixels, then a cosine ramp of 2 pixels to 1."""
+    if strip < 1:
+        return np.ones(width)
+    outside = np.abs(np.arange(width) - (width - 1) / 2) - (strip - 1) / 2
+    return (1 - np.cos(np.pi * np.clip(outside / 3, 0, 1))) / 2
+
+
+def _derangement(rng, n):
+    """A random permutation of range(n) without a fixed point, n of 2 or more."""
+    order = rng.permutation(n)
+    partner = np.empty(n, dtype=int)
+    partner[order] = np.roll(order, 1)
+    return partner
+
+
+def eccentricity_probes(
+    image_shape: tuple[int, ...],
+    value_range: tuple[float, float] = (0.0, 1.0),
+    n_textures: int = 8,
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Small textured patches at every place of the image.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        (C, H, W) or (H, W); S is the smaller of H and W.
+    value_range : tuple of (float, float), default=(0.0, 1.0)
+        Smallest and largest value, for example a classifier's `pixel_range_`.
+    n_textures : int, default=8
+        Number of textures, the same in every call.
+
+    Returns
+    -------
+    images : ndarray of shape (n, C, H, W), float32
+        Patches of side max(1, S // 7) pixels at stride 1, on the middle of the value
+        range: noise with amplitudes falling as 1 / f, of full contrast, under a
+        Gaussian of standard deviation side / 2.5.
+    table : DataFrame
+        A row an image: texture; row and column of the patch's upper left pixel;
+        eccentricity, the distance of its centre from the image's centre over S / 2.
+
+    Raises
+    ------
+    ValueError
+        On n_textures below 1.
+
+    Examples
+    --------
+    >>> from sktopo.stimuli import eccentricity_probes
+    >>> images, table = eccentricity_probes((28, 28))
+    >>> images.shape
+    (5000, 1, 28, 28)
+    """
+    if n_textures < 1:
+        raise ValueError(f"n_textures must be 1 or more; got {n_textures!r}.")
+    (channels, height, width), low, high, middle = _settings(image_shape, value_range)
+    size = min(height, width)
+    side = max(1, size // 7)
+    offset = np.arange(side) - (side - 1) / 2
+    envelope = np.exp(-(np.hypot(offset, offset[:, None]) ** 2) / 2 / (side / 2.5) ** 2)
+    textures = (
+        _pink_noise(np.random.default_rng(0), (n_textures, side, side)) * envelope
+    )
+    if side == 1:  # a pixel: bright and dark in turn
+        textures[:] = np.where(np.arange(n_textures) % 2, -1.0, 1.0)[:, None, None]
+    textures /= np.abs(textures).max(axis=(1, 2), keepdims=True)
+    table = pd.MultiIndex.from_product(
+        [range(n_textures), range(height - side + 1), range(width - side + 1)],
+        names=["texture", "row", "column"],
+    ).to_frame(index=False)
+    images = np.full((len(table), height, width), middle, dtype=np.float32)
+    texture, top, left = table.to_numpy().T
+    rows = top[:, None, None] + np.arange(side)[:, None]
+    columns = left[:, None, None] + np.arange(side)
+    images[np.arange(len(table))[:, None, None], rows, columns] += (
+        (high - low) / 2 * textures[texture]
+    )
+    middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
+    distance = np.hypot(
+        top + (side - 1) / 2 - middle_row, left + (side - 1) / 2 - middle_column
+    )
+    table["eccentricity"] = distance / (size / 2)
+    return _with_channels(images, channels), table
