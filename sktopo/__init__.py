@@ -1,7 +1,17 @@
 """Topographic convolutional networks with scikit-learn's interface."""
 
-from sktopo import datasets, losses, metrics, networks, noise, robustness, scorers
+from sktopo import (
+    datasets,
+    losses,
+    metrics,
+    networks,
+    noise,
+    robustness,
+    scorers,
+    stimuli,
+)
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.measure import measure, measure_activations
 from sktopo.transformers import GridActivations, ImageNoise
 
 __all__ = [
@@ -10,10 +20,13 @@ __all__ = [
     "TopographicCNNClassifier",
     "datasets",
     "losses",
+    "measure",
+    "measure_activations",
     "metrics",
     "networks",
     "noise",
     "robustness",
     "scorers",
+    "stimuli",
 ]
 __version__ = "0.1.0.dev0"

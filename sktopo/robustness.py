@@ -16,11 +16,20 @@ from sklearn.utils import check_random_state
 
 from sktopo._evaluation import Evaluation
 from sktopo._images import as_batch, slices, validate_images
-from sktopo.metrics import representational_similarity, rsm_similarity
+from sktopo.metrics import (
+    percentage_of_zeros,
+    representational_similarity,
+    rsm_similarity,
+)
 from sktopo.networks import Head
 from sktopo.noise import NOISES, _check_level, _check_value_range, add_noise
 
-__all__ = ["image_noise_curve", "weight_noise_curve"]
+__all__ = [
+    "area_under_curve",
+    "image_noise_curve",
+    "pruning_curve",
+    "weight_noise_curve",
+]
 
 # Layers of the head that each name stands for; "all" is every layer of the network.
 LAYERS = {
@@ -29,6 +38,7 @@ LAYERS = {
     "head": ("grid.weight", "readout.weight"),
 }
 SCALES = ("std", "absolute")
+ORDERS = ("zeros", "readout_norm", "random", "block")
 
 # Noisy images made in one go, so that memory is bounded.
 _CHUNK = 512
@@ -299,3 +309,155 @@ def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0
     table["accuracy_change"] = table["accuracy"] - clean
     table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
     return table
+
+
+def pruning_curve(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    order: str | Sequence[str] = "zeros",
+    fractions: Sequence[float] = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+    random_state: int | np.random.RandomState | None = None,
+) -> pd.DataFrame:
+    """Accuracy of a fitted classifier as more and more grid units are silenced.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+    X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+        Images.
+    y : array-like of shape (n,)
+        Class labels.
+    order : {"zeros", "readout_norm", "random", "block"} or sequence, default="zeros"
+        Which units go first: those that are silent for most of these images; those
+        with the smallest readout weights; in random order; or the neighbourhood of a
+        randomly chosen unit, nearest first. Several names give several curves.
+    fractions : sequence of float, default=(0, 0.1, ..., 1)
+        Shares of the units that are silenced, in [0, 1].
+    random_state : int, RandomState instance or None, default=None
+        Seed of "random" and "block".
+
+    Returns
+    -------
+    DataFrame
+        A row an order and fraction: order, fraction, n_pruned (units), accuracy,
+        accuracy_change (pruned minus clean, negative is a loss). `attrs` holds n_images
+        and clean_accuracy.
+
+    Raises
+    ------
+    ValueError
+        On an unknown order, a fraction outside [0, 1], or y of another length.
+    TypeError
+        If the estimator holds no topographic classifier.
+
+    See Also
+    --------
+    area_under_curve : A summary of each curve.
+
+    Examples
+    --------
+    >>> from sktopo import TopographicCNNClassifier
+    >>> from sktopo.datasets import load_digits_images
+    >>> from sktopo.robustness import pruning_curve
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> clf = TopographicCNNClassifier(max_epochs=3, lr=3e-3, random_state=0).fit(X, y)
+    >>> pruning_curve(clf, X, y, fractions=[0, 0.5]).n_pruned.tolist()
+    [0, 60]
+    """
+    evaluation = Evaluation(estimator, X, y)
+    seed = check_random_state(random_state).randint(2**31)
+    return _pruning(evaluation, order, fractions, seed)
+
+
+def _pruning(evaluation, order, fractions, seed):
+    orders = list(dict.fromkeys([order] if isinstance(order, str) else order))
+    if unknown := [name for name in orders if name not in ORDERS]:
+        raise ValueError(f"order must be among {sorted(ORDERS)}; got {unknown}.")
+    fractions = list(dict.fromkeys(np.atleast_1d(fractions).tolist()))
+    if not all(isinstance(f, Real) and 0 <= f <= 1 for f in fractions):
+        raise ValueError(f"fractions must lie in [0, 1]; got {fractions}.")
+    grid, head = evaluation.classifier.grid_, evaluation.head
+    rng = np.random.default_rng(seed)
+    center = rng.integers(grid.n_units)
+    ranked = {
+        "random": rng.permutation(grid.n_units),
+        "block": np.argsort(grid.distances[center], kind="stable"),
+    }
+    norms = np.linalg.norm(head.readout_weights, axis=0)
+    ranked["readout_norm"] = np.argsort(norms, kind="stable")
+    if "zeros" in orders:
+        silent = percentage_of_zeros(evaluation.activations)
+        ranked["zeros"] = np.argsort(-silent, kind="stable")
+    rows = []
+    for name in orders:
+        for fraction in fractions:
+            n_pruned = int(np.floor(fraction * grid.n_units + 0.5 - 1e-9))
+            kept = evaluation.activations.copy()
+            kept[:, ranked[name][:n_pruned]] = 0
+            hits = evaluation.hits(head.classify(kept).argmax(axis=1), slice(None))
+            rows.append((name, fraction, n_pruned, hits / evaluation.total_weight))
+    table = pd.DataFrame(rows, columns=["order", "fraction", "n_pruned", "accuracy"])
+    table["accuracy_change"] = table["accuracy"] - evaluation.accuracy
+    table.attrs.update(
+        n_images=len(evaluation.y), clean_accuracy=float(evaluation.accuracy)
+    )
+    return table
+
+
+# What runs along each curve, what tells curves of one table apart, and the unit.
+_CURVES = {
+    "sigma": (None, "accuracy x sigma"),
+    "level": ("kind", "accuracy x share of the value range"),
+    "fraction": ("order", "accuracy x share of units"),
+}
+
+
+def area_under_curve(curve: pd.DataFrame) -> pd.DataFrame:
+    """Summarise each curve of a table by its area.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        From `weight_noise_curve` (repeats are averaged), `image_noise_curve` or
+        `pruning_curve`, with two points or more a curve.
+
+    Returns
+    -------
+    DataFrame
+        A row a curve: curve, the kind of noise or order of pruning ("weight noise" for
+        weights); area, of the accuracy by the trapezoidal rule; unit; mean_accuracy,
+        the area over the length of the axis; n_points.
+
+    Raises
+    ------
+    ValueError
+        If the table is no such curve, or holds a curve of one point.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktopo.robustness import area_under_curve
+    >>> curve = pd.DataFrame({"sigma": [0.0, 0.5], "accuracy": [1.0, 0.5]})
+    >>> area_under_curve(curve).area.tolist()
+    [0.375]
+    """
+    axis = next((name for name in _CURVES if name in curve), None)
+    if axis is None or "accuracy" not in curve:
+        raise ValueError(
+            f"Expected a table of weight_noise_curve, image_noise_curve or "
+            f"pruning_curve; got columns {list(curve)}."
+        )
+    by, unit = _CURVES[axis]
+    names = curve[by] if by else pd.Series("weight noise", index=curve.index)
+    rows = []
+    for name, part in curve.groupby(names, sort=False):
+        mean = part.groupby(axis)["accuracy"].mean().sort_index()
+        if len(mean) < 2:
+            raise ValueError(f"An area needs two points or more; {name!r} has one.")
+        area = float(np.trapezoid(mean, mean.index))
+        length = mean.index[-1] - mean.index[0]
+        rows.append((name, area, unit, area / length, len(mean)))
+    columns = ["curve", "area", "unit", "mean_accuracy", "n_points"]
+    return pd.DataFrame(rows, columns=columns)

@@ -142,7 +142,7 @@ def expert_counts(experts: ArrayLike) -> Bunch:
         per_unit=experts.sum(axis=1),
         n_experts=total,
         n_classes_without=int((per_class == 0).sum()),
-        entropy=float(-(share * np.log2(share)).sum()) if total else float("nan"),
+        entropy=float(abs((share * np.log2(share)).sum())) if total else float("nan"),
     )
 
 

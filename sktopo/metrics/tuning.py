@@ -83,10 +83,10 @@ def orientation_tuning(
 
     rectified = np.maximum(R - blank[:, None], 0)
     total = rectified.sum(axis=1)
-    active = np.where(total > 0, total, np.nan)
-    vector = rectified @ rotation / active
+    vector = rectified @ rotation / np.where(total > 0, total, 1)
     # what rounding leaves of a flat curve has no direction
     strength = np.where(np.abs(vector) < 1e-12, 0.0, np.abs(vector))
+    strength = np.where(total > 0, strength, np.nan)
     directed = (strength > 0) & ~(amplitude < LEAST_AMPLITUDE) & ~np.isnan(amplitude)
     preferred = np.rad2deg(np.angle(vector)) / 2 % 180
     preferred[preferred > 180 - 1e-9] = 0.0

@@ -2,14 +2,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_ind
 from sklearn.metrics import average_precision_score
 
 from sktopo.grid import Grid
 from sktopo.metrics import (
     average_precision,
+    d_prime,
     expert_counts,
     expert_localization,
     expert_units,
+    t_statistic,
 )
 
 
@@ -165,3 +168,43 @@ def test_permutations(rng):
 def test_localization_refuses(experts, message):
     with pytest.raises(ValueError, match=message):
         expert_localization(experts, (11, 11))
+
+
+# ------------------------------------------------------------------ d' and t
+
+
+def test_d_prime_and_t_closed_form():
+    A, y = [[3.0], [5], [0], [2]], [1, 1, 0, 0]
+    np.testing.assert_allclose(d_prime(A, y), [[-3, 3]], rtol=1e-14)
+    np.testing.assert_allclose(t_statistic(A, y), [[-3, 3]], rtol=1e-14)
+
+
+def test_t_equals_welch(fitted, digits):
+    X, y = digits
+    A = fitted.transform(X).astype(float)
+    found = t_statistic(A, y, ddof=1)
+    for column, label in enumerate(np.unique(y)):
+        oracle = ttest_ind(A[y == label], A[y != label], equal_var=False).statistic
+        np.testing.assert_allclose(found[:, column], oracle, rtol=1e-8)
+
+
+@given(gain=st.floats(1e-6, 1e6), offset=st.floats(-1e3, 1e3))
+def test_d_prime_ignores_gain_and_bias(gain, offset):
+    rng = np.random.default_rng(2)
+    A, y = rng.normal(size=(40, 3)), np.arange(40) % 3
+    for measure in (d_prime, t_statistic):
+        expected = measure(A, y)
+        np.testing.assert_allclose(measure(gain * A, y), expected, rtol=1e-9)
+        np.testing.assert_allclose(measure(A + offset, y), expected, atol=1e-8)
+        np.testing.assert_allclose(measure(-A, y), -expected, rtol=1e-9)
+
+
+def test_d_prime_where_it_is_undefined():
+    A = np.array([[0.1, 1.0], [0.1, 2.0], [0.1, 4.0]])
+    found = d_prime(A, [0, 0, 0])
+    assert np.isnan(found).all()  # nothing is left to compare with
+    found = d_prime(A, [0, 0, 1], classes=[0, 1, 2])
+    assert np.isnan(found[0]).all()  # a constant unit
+    assert np.isfinite(found[1, :2]).all()
+    assert np.isnan(found[1, 2])  # a class without images
+    assert np.isnan(t_statistic(A, [0, 0, 1], ddof=1)[1]).all()  # a single image

@@ -1,11 +1,23 @@
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from scipy.stats import kurtosis, skew
 
-from sktopo.metrics import morans_i
+from sktopo.grid import Grid
+from sktopo.metrics import (
+    correlation_bimodality,
+    correlation_by_distance,
+    difference_by_distance,
+    functional_localization,
+    morans_i,
+    spatial_autocorrelation,
+)
 
 ROW, COLUMN = np.indices((11, 11))
 MAPS = {
@@ -158,3 +170,229 @@ def test_a_grid_of_one_row_has_neighbours_along_it():
 
 def test_integers_are_maps_too():
     assert morans_i(COLUMN[None]).item() == pytest.approx(179 / 210)
+
+
+# ------------------------------------------------------------------ pair correlations
+
+
+def smooth_field(rng, n_maps, shape, width=1.5):
+    """Random fields, smooth over the grid."""
+    noise = rng.normal(size=(n_maps, *shape))
+    return gaussian_filter(noise, (0, width, width), mode="nearest")
+
+
+def test_correlation_by_distance_brute_force(rng):
+    A = rng.normal(size=(30, 12)).cumsum(axis=1)
+    A[:, 5] = 2.0  # constant: in no pair
+    distances = Grid((3, 4)).distances
+    table = correlation_by_distance(A, (3, 4)).set_index("distance")
+    pairs = {}
+    for i in range(12):
+        for j in range(i):
+            if 5 not in (i, j):
+                r = np.corrcoef(A[:, i], A[:, j])[0, 1]
+                pairs.setdefault(int(distances[i, j]), []).append(r)
+    assert table.index.tolist() == [1, 2, 3]
+    for distance, values in pairs.items():
+        assert table.loc[distance, "n_pairs"] == len(values)
+        assert table.loc[distance, "correlation"] == pytest.approx(np.mean(values))
+
+
+def test_first_bin_is_the_moore_neighbourhood():
+    A = np.random.default_rng(0).normal(size=(20, 121))
+    assert correlation_by_distance(A, (11, 11)).n_pairs[0] == 420
+    assert correlation_by_distance(A, (11, 11)).n_pairs.sum() == 121 * 120 / 2
+
+
+def test_correlation_falls_with_distance_in_smooth_maps_only(rng):
+    smooth = smooth_field(rng, 300, (8, 9)).reshape(300, -1)
+    table = correlation_by_distance(smooth, (8, 9), n_permutations=99, random_state=0)
+    assert table["correlation"][0] > 0.7
+    assert table["p_value"][0] == 0.01
+    assert abs(table["correlation"].iloc[-1]) < 0.2
+    np.testing.assert_allclose(
+        table["excess"], table["correlation"] - table["null_mean"], atol=1e-12
+    )
+    noise = rng.normal(size=(300, 72))
+    table = correlation_by_distance(noise, (8, 9), n_permutations=99, random_state=0)
+    assert abs(table["correlation"][0]) < 0.02
+
+
+def test_undefined_bins(rng):
+    A = np.ones((9, 6))
+    A[:, 0] = rng.normal(size=9)
+    table = correlation_by_distance(A, (2, 3), n_permutations=9)
+    assert table[["correlation", "p_value"]].isna().all(axis=None)
+    assert (table["n_pairs"] == 0).all()
+
+
+# ------------------------------------------------------------------ bimodality
+
+
+def test_dip_and_coefficient_equal_the_oracles(fitted, digits):
+    diptest = pytest.importorskip("diptest")
+    A = fitted.transform(digits[0]).astype(float)
+    r = np.corrcoef(A, rowvar=False)[np.triu_indices(121, k=1)]
+    found = correlation_bimodality(A)
+    assert found.n_pairs == 7260
+    assert found.dip == pytest.approx(diptest.dipstat(r), rel=1e-8)
+    n, g, k = len(r), skew(r, bias=False), kurtosis(r, bias=False)
+    sarle = (g**2 + 1) / (k + 3 * (n - 1) ** 2 / ((n - 2) * (n - 3)))
+    assert found.coefficient == pytest.approx(sarle, rel=1e-8)
+
+
+def test_sign_flipping_groups_are_bimodal(rng):
+    sign = np.where(np.arange(40) % 2, 1, -1)
+    flipped = rng.normal(size=(400, 1)) * sign + 0.2 * rng.normal(size=(400, 40))
+    mixed = rng.normal(size=(400, 40))
+    two, one = (correlation_bimodality(A) for A in (flipped, mixed))
+    assert two.dip > 0.15 > 0.02 > one.dip
+    assert two.coefficient > 0.95
+    assert one.coefficient == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_bimodality_of_few_or_equal_pairs():
+    nothing = correlation_bimodality(np.eye(5)[:, :3], dip=False)
+    assert nothing.n_pairs == 3
+    assert np.isnan([nothing.dip, nothing.coefficient]).all()
+    equal = correlation_bimodality(np.eye(6), dip=False)
+    assert np.isnan(equal.coefficient)
+
+
+def test_without_diptest(monkeypatch):
+    monkeypatch.setitem(sys.modules, "diptest", None)
+    with pytest.raises(ImportError, match=r"sktopo\[stats\].*dip=False"):
+        correlation_bimodality(np.eye(6))
+    correlation_bimodality(np.eye(6), dip=False)
+
+
+# ------------------------------------------------------------------ autocorrelation
+
+
+def test_stripes_show_at_lag_two():
+    row, column = np.indices((12, 12))
+    table = spatial_autocorrelation(np.stack([row % 2, 5 - 3 * (row % 2)]), max_lag=3)
+    by_axis = table.set_index(["axis", "lag"])["correlation"]
+    np.testing.assert_allclose(by_axis["row"], [-1, 1, -1])
+    np.testing.assert_allclose(by_axis["column"], [1, 1, 1])
+    other = spatial_autocorrelation((column % 2)[None], max_lag=3)
+    np.testing.assert_allclose(other["correlation"], [1, 1, 1, -1, 1, -1])
+
+
+def test_autocorrelation_brute_force(rng):
+    maps = rng.normal(size=(7, 5, 6)).cumsum(axis=1)
+    table = spatial_autocorrelation(maps, max_lag=9).set_index(["axis", "lag"])
+    assert len(table) == 4 + 5
+    z = maps - maps.mean(axis=(1, 2), keepdims=True)
+    for (axis, lag), row in table.iterrows():
+        shifted = z.swapaxes(1, 2) if axis == "column" else z
+        products = (shifted[:, lag:] * shifted[:, :-lag]).mean(axis=(1, 2))
+        expected = (products / z.var(axis=(1, 2))).mean()
+        assert row["correlation"] == pytest.approx(expected)
+        assert row["n_maps"] == 7
+
+
+def test_autocorrelation_of_constant_maps_and_one_row():
+    maps = np.stack([np.ones((1, 4)), np.arange(4.0)[None]])
+    table = spatial_autocorrelation(maps)
+    assert table["axis"].unique().tolist() == ["column"]
+    assert (table["n_maps"] == 1).all()
+    none = spatial_autocorrelation(np.ones((2, 3, 3)), n_permutations=5)
+    assert none[["correlation", "p_value"]].isna().all(axis=None)
+    with pytest.raises(ValueError, match="max_lag"):
+        spatial_autocorrelation(maps, max_lag=0)
+
+
+def test_autocorrelation_null(rng):
+    smooth = smooth_field(rng, 50, (8, 8))
+    table = spatial_autocorrelation(smooth, 1, n_permutations=99, random_state=0)
+    assert (table["p_value"] == 0.01).all()
+    np.testing.assert_allclose(table["null_mean"], -1 / 63, atol=0.02)
+
+
+# ------------------------------------------------------------------ per-unit values
+
+
+def test_difference_by_distance(rng):
+    row, column = np.indices((6, 6)).reshape(2, -1)
+    ramp = difference_by_distance(column, (6, 6), n_permutations=99, random_state=0)
+    distances = Grid((6, 6)).distances
+    pairs = [
+        abs(column[i] - column[j])
+        for i in range(36)
+        for j in range(i)
+        if distances[i, j] < 2
+    ]
+    profile = ramp.profile
+    assert profile["n_pairs"][0] == len(pairs)
+    assert profile["difference"][0] == pytest.approx(np.mean(pairs))
+    largest = profile["difference"].max()
+    assert ramp.smoothness == pytest.approx(1 - np.mean(pairs) / largest)
+    assert ramp.p_value == 0.01
+    noise = difference_by_distance(rng.normal(size=36), (6, 6), None, 99, 0)
+    assert noise.p_value > 0.01
+    assert noise.excess == pytest.approx(noise.smoothness - noise.null_mean)
+
+
+def test_circular_difference():
+    values = [1.0, 179.0, np.nan, 90.0]
+    found = difference_by_distance(values, (1, 4), period=180)
+    assert found.profile["difference"].tolist()[0] == pytest.approx(2)
+    assert found.profile["difference"].tolist()[2] == pytest.approx(89)
+    assert found.profile["n_pairs"].tolist() == [1, 1, 1]
+    assert found.n_units == 3
+    straight = difference_by_distance(values, (1, 4))
+    assert straight.profile["difference"][0] == 178
+
+
+def test_equal_or_missing_values_have_no_smoothness():
+    for values in (np.ones(9), np.full(9, np.nan)):
+        found = difference_by_distance(values, (3, 3), n_permutations=5)
+        assert np.isnan([found.smoothness, found.p_value]).all()
+    with pytest.raises(ValueError, match="each of 9 units.*got 4"):
+        difference_by_distance(np.ones(4), (3, 3))
+    with pytest.raises(ValueError, match="infinity"):
+        difference_by_distance(np.full(9, np.inf), (3, 3))
+
+
+def test_a_known_answer(rng):
+    """Smooth, independent, sign-flipping and striped activations, told apart."""
+    shape, n = (11, 11), 600
+    row, column = np.indices(shape)
+    smooth = smooth_field(rng, n, shape)
+    noise = rng.normal(size=(n, *shape))
+    flipping = smooth * np.where(rng.random(shape) < 0.5, 1, -1)
+    stripes = rng.normal(size=(n, 1, 1)) * np.where(row % 2, 1, -1)
+    stripes = stripes + 0.3 * rng.normal(size=(n, *shape))
+    found = {}
+    for name, maps in {
+        "smooth": smooth,
+        "noise": noise,
+        "flipping": flipping,
+        "stripes": stripes,
+    }.items():
+        A = maps.reshape(n, -1)
+        table = spatial_autocorrelation(maps, 2).set_index(["axis", "lag"])
+        r = np.corrcoef(A, rowvar=False)[tuple(Grid(shape).edges.T)]
+        found[name] = {
+            "moran": morans_i(maps).mean(),
+            "r": correlation_by_distance(A, shape)["correlation"][0],
+            "abs_r": np.abs(r).mean(),
+            "dip": correlation_bimodality(A).dip,
+            "lag": table.loc[("row", 2), "correlation"],
+            "ratio": functional_localization(A, shape, [0.5])["ratio"][0],
+        }
+    found = pd.DataFrame(found)
+    assert found.loc["moran", "smooth"] > 0.6
+    assert found.loc["moran", ["noise", "flipping"]].abs().max() < 0.1
+    assert found.loc["moran", "stripes"] < -0.2
+    assert found.loc["r", "smooth"] > 0.7
+    assert found.loc["r", ["noise", "flipping"]].abs().max() < 0.1
+    assert found.loc["abs_r", "flipping"] == pytest.approx(found.loc["abs_r", "smooth"])
+    assert found.loc["abs_r", "noise"] < 0.1
+    assert found.loc["dip", "stripes"] > 5 * found.loc["dip", ["smooth", "noise"]].max()
+    assert found.loc["lag", "stripes"] > 0.7 > found.loc["lag", "smooth"]
+    assert abs(found.loc["lag", "noise"]) < 0.1
+    assert found.loc["ratio", "smooth"] < 0.4
+    assert found.loc["ratio", "stripes"] == pytest.approx(1, abs=0.1)
+    assert np.isnan(found.loc["ratio", "noise"])  # no pair is that much correlated

@@ -1,0 +1,404 @@
+"""Everything in one table: all measures of a fitted classifier, or of plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from sktopo import metrics, stimuli
+from sktopo._evaluation import Evaluation
+from sktopo._images import as_batch, slices, validate_images
+from sktopo.grid import Grid
+from sktopo.metrics._checks import check_activations
+from sktopo.robustness import (
+    _image_noise,
+    _pruning,
+    _weight_noise,
+    area_under_curve,
+)
+
+__all__ = ["measure", "measure_activations"]
+
+COLUMNS = ["group", "measure", "parameter", "value", "n"]
+
+# Strengths of weight noise, and those that the paper's mean is taken over.
+SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
+MEAN_UP_TO = 0.5
+
+
+class _Table:
+    """Rows of one group of measures."""
+
+    def __init__(self, group):
+        self.group = group
+        self.rows = []
+
+    def add(self, measure, value, n, parameter=""):
+        row = (self.group, measure, str(parameter), float(value), int(n))
+        self.rows.append(row)
+
+    def add_mean(self, measure, values, parameter=""):
+        """Mean over what is defined, with its count."""
+        values = np.asarray(values, dtype=float).ravel()
+        known = values[~np.isnan(values)]
+        self.add(measure, known.mean() if len(known) else np.nan, len(known), parameter)
+
+
+def _smoothness(A, grid, table):
+    maps = A.reshape(-1, *grid.shape)
+    if grid.n_units < 2:
+        return
+    for neighborhood in ("moore", "von_neumann"):
+        table.add_mean("morans_i", metrics.morans_i(maps, neighborhood), neighborhood)
+    standardized = metrics.morans_i(maps, grid.neighborhood, standardize=True)
+    table.add_mean("morans_i_standardized", standardized, grid.neighborhood)
+    for row in metrics.correlation_by_distance(A, grid.shape).itertuples():
+        parameter = f"distance={row.distance}"
+        table.add("correlation", row.correlation, row.n_pairs, parameter)
+    try:
+        bimodality = metrics.correlation_bimodality(A)
+        table.add("dip", bimodality.dip, bimodality.n_pairs)
+    except ImportError:  # the extra `stats` is optional; its row is left out
+        bimodality = metrics.correlation_bimodality(A, dip=False)
+    table.add("bimodality_coefficient", bimodality.coefficient, bimodality.n_pairs)
+    for row in metrics.spatial_autocorrelation(maps).itertuples():
+        parameter = f"axis={row.axis}, lag={row.lag}"
+        table.add("autocorrelation", row.correlation, row.n_maps, parameter)
+
+
+def _localization(A, grid, table):
+    for row in metrics.functional_localization(A, grid.shape).itertuples():
+        parameter = f"threshold={row.threshold:g}"
+        table.add("distance_of_correlated", row.mean_distance, row.n_pairs, parameter)
+        table.add("distance_ratio", row.ratio, row.n_pairs, parameter)
+
+
+def _selectivity(A, y, grid, table):
+    precision = metrics.average_precision(A, y)
+    table.add_mean("best_average_precision", precision.max(axis=1))
+    for name, anti in (("experts", False), ("anti_experts", True)):
+        experts = metrics.expert_units(A, y, anti=anti)
+        counts = metrics.expert_counts(experts)
+        where = metrics.expert_localization(experts, grid.shape)
+        n_pairs = (where.n_experts * (where.n_experts - 1) // 2).sum()
+        table.add(f"n_{name}", counts.n_experts, experts.size)
+        table.add(f"{name}_classes_without", counts.n_classes_without, experts.shape[1])
+        table.add(f"{name}_entropy", counts.entropy, counts.n_experts)
+        table.add(f"{name}_distance_ratio", where.pooled, n_pairs)
+    d = metrics.d_prime(A, y)
+    table.add_mean("best_d_prime", d.max(axis=1))
+    table.add_mean("best_t", metrics.t_statistic(A, y).max(axis=1))
+    if grid.n_units > 1:
+        smoothness = [
+            metrics.difference_by_distance(column, grid.shape).smoothness
+            for column in d.T
+        ]
+        table.add_mean("d_prime_smoothness", smoothness)
+
+
+def _activity(A, weights, table, shared_range=None):
+    table.add_mean("entropy_own_range", metrics.activation_entropy(A))
+    if shared_range is not None:
+        entropy = metrics.activation_entropy(A, value_range=shared_range)
+        table.add_mean("entropy_shared_range", entropy)
+    table.add_mean("percentage_of_zeros", metrics.percentage_of_zeros(A))
+    table.add_mean("variance", metrics.activation_variance(A))
+    if weights is not None:
+        relative = metrics.activation_variance(A, weights)
+        table.add_mean("variance_over_squared_norm", relative)
+        table.add_mean("weight_norm", metrics.weight_norm(weights))
+
+
+def _dimensionality(A, weights, table):
+    sources = (
+        {"activations": A} if weights is None else {"activations": A, "W": weights}
+    )
+    names = {"activations": "activations", "W": "grid weights"}
+    for key, X in sources.items():
+        for kind in ("participation_ratio", "entropy", "max"):
+            for matrix in ("covariance", "correlation"):
+                value = metrics.effective_dimensionality(X, kind, matrix)
+                table.add(kind, value, len(X), f"{names[key]}, {matrix}")
+
+
+def _geometry(evaluation, reference, table):
+    readout = evaluation.head.readout_weights
+    if len(readout) > 2:
+        R = metrics.representational_similarity(readout)
+        off = R[np.triu_indices(len(R), k=1)]
+        table.add_mean("readout_similarity", off)
+    if reference is None:
+        return
+    A, B = evaluation.activations, reference.activations
+    for debiased in (False, True):
+        if len(A) > 3:
+            value = metrics.linear_cka(A, B, debiased=debiased)
+            name = "linear_cka_debiased" if debiased else "linear_cka"
+            table.add(name, value, len(A), "with the reference")
+    if len(A) > 2:
+        found = metrics.consistency([A, B], evaluation.y)
+        table.add("rdm_correlation", found.mean, found.n_rows, "with the reference")
+
+
+def _robustness(evaluation, seed, table):
+    n = len(evaluation.y)
+    _ = evaluation.features  # one pass for all that follows
+    settings = (("std", "head"), ("absolute", "head"), ("std", "readout"))
+    for scale, layers in settings:
+        curve = _weight_noise(evaluation, SIGMAS, scale, layers, 10, seed)
+        name = f"weight noise, {layers}, {scale}"
+        for sigma, part in curve.groupby("sigma"):
+            change = part["accuracy_change"].mean()
+            table.add("accuracy_change", change, n, f"{name}, sigma={sigma:g}")
+            if len(evaluation.head.readout_weights) > 2:
+                similarity = part["rsm_similarity"].mean()
+                table.add("rsm_similarity", similarity, n, f"{name}, sigma={sigma:g}")
+        usual = curve[curve["sigma"] <= MEAN_UP_TO]
+        parameter = f"{name}, mean"
+        table.add("accuracy_change", usual["accuracy_change"].mean(), n, parameter)
+        table.add("accuracy", usual["accuracy"].mean(), n, parameter)
+    kinds = ("white", "pink", "salt_and_pepper")
+    curve = _image_noise(evaluation, kinds, (0.01, 0.05, 0.1, 0.15, 0.2), seed)
+    for row in curve.itertuples():
+        parameter = f"image noise, {row.kind}, level={row.level:g}"
+        table.add("accuracy_change", row.accuracy_change, n, parameter)
+    parameter = "image noise, mean"
+    table.add("accuracy_change", curve["accuracy_change"].mean(), n, parameter)
+    table.add("accuracy", curve["accuracy"].mean(), n, parameter)
+    orders = ("zeros", "readout_norm", "random", "block")
+    curve = _pruning(evaluation, orders, np.linspace(0, 1, 11), seed)
+    for row in area_under_curve(curve).itertuples():
+        table.add("accuracy", row.mean_accuracy, n, f"pruning, {row.curve}, mean")
+
+
+def _tuning(evaluation, seed, table):
+    classifier, grid = evaluation.classifier, evaluation.classifier.grid_
+    shape, value_range = classifier.image_shape_, classifier.pixel_range_
+    rest = classifier.transform(stimuli.blank(shape, value_range))[0]
+    scale = evaluation.activations.std(axis=0)
+
+    images, gratings = stimuli.sine_gratings(shape, value_range)
+    R = pd.DataFrame(classifier.transform(images))
+    R = R.groupby(gratings["orientation"].to_numpy()).mean()
+    found = metrics.orientation_tuning(R.to_numpy().T, R.index, rest, scale)
+    for name in ("amplitude", "strength", "osi"):
+        table.add_mean(f"orientation_{name}", found[name])
+    n_units = grid.n_units
+    table.add("orientation_preferring", 1 - found.n_undefined / n_units, n_units)
+    if grid.n_units > 1:
+        smooth = metrics.difference_by_distance(found.preferred, grid.shape, 180.0)
+        table.add("orientation_smoothness", smooth.smoothness, smooth.n_units)
+
+    for axis, flip in (("left-right", -1), ("up-down", -2)):
+        if shape[flip] < 2:
+            continue
+        mirrored = _mirror(evaluation, flip)
+        try:
+            found = metrics.symmetry_sensitivity(
+                evaluation.activations, mirrored, evaluation.y, seed
+            )
+        except ValueError:  # no class has two images
+            pass
+        else:
+            table.add_mean("mirror_index", found.index, axis)
+            table.add_mean("mirror_correlation", found.r, axis)
+        patterns, halves = stimuli.symmetric_patterns(
+            shape, value_range, axis=axis, random_state=seed
+        )
+        symmetric = halves["symmetric"].to_numpy()
+        d = metrics.d_prime(classifier.transform(patterns), symmetric)
+        table.add_mean("symmetry_d_prime", d[:, -1], axis)
+
+    probes, places = stimuli.eccentricity_probes(shape, value_range)
+    found = metrics.eccentricity_profile(
+        classifier.transform(probes), places["eccentricity"], rest
+    )
+    table.add_mean("eccentricity", found.E)
+    table.add_mean("eccentricity_relative", found.relative)
+
+
+def _mirror(evaluation, flip):
+    """Activations of the images mirrored along an axis."""
+    classifier = evaluation.classifier
+    X = validate_images(classifier, evaluation.X, reset=False)
+    parts = []
+    for rows in slices(len(X), 4096):
+        images = as_batch(X, rows, classifier.image_shape_).numpy()
+        parts.append(classifier.transform(np.flip(images, axis=flip)))
+    return np.concatenate(parts)
+
+
+GROUPS = (
+    "performance",
+    "smoothness",
+    "localization",
+    "selectivity",
+    "activity",
+    "dimensionality",
+    "geometry",
+    "robustness",
+    "tuning",
+)
+
+
+def measure(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    include: str | Sequence[str] = "all",
+    reference: BaseEstimator | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> pd.DataFrame:
+    """Take every measure of a fitted classifier.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+    X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+        Images, best held out from training. They pass through the backbone once for
+        all measures of the responses to them.
+    y : array-like of shape (n,)
+        Class labels.
+    include : "all" or sequence of str, default="all"
+        Groups to take: "performance", "smoothness", "localization", "selectivity",
+        "activity", "dimensionality", "geometry", "robustness", "tuning".
+    reference : estimator, default=None
+        Another fitted classifier, such as the control of the same seed. The 0.1 to 99.9
+        percentiles of its activations are the range of the shared entropy, and the
+        geometry is compared with its.
+    random_state : int, RandomState instance or None, default=0
+        Seed of noise, pruning and pairings.
+
+    Returns
+    -------
+    DataFrame
+        A row a measure: group; measure; parameter, what it was taken at; value, for
+        measures of single units the mean over units that have one; n, the number of
+        images, units or pairs that the value is of.
+
+    Raises
+    ------
+    ValueError
+        On an unknown group, or y of another length.
+    TypeError
+        If an estimator holds no topographic classifier.
+
+    See Also
+    --------
+    measure_activations : The same for plain arrays of any framework.
+
+    Examples
+    --------
+    >>> from sktopo import TopographicCNNClassifier, measure
+    >>> from sktopo.datasets import load_digits_images
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> clf = TopographicCNNClassifier(max_epochs=3, lr=3e-3, random_state=0).fit(X, y)
+    >>> measure(clf, X, y, include=["smoothness"]).columns.tolist()
+    ['group', 'measure', 'parameter', 'value', 'n']
+    """
+    include = GROUPS if isinstance(include, str) and include == "all" else include
+    include = [include] if isinstance(include, str) else list(include)
+    if unknown := [group for group in include if group not in GROUPS]:
+        raise ValueError(
+            f"include must be 'all' or among {list(GROUPS)}; got {unknown}."
+        )
+    evaluation = Evaluation(estimator, X, y)
+    other = None if reference is None else Evaluation(reference, X, y)
+    seed = check_random_state(random_state).randint(2**31)
+    rows = []
+    for group in GROUPS:
+        if group not in include:
+            continue
+        table = _Table(group)
+        if group == "performance":
+            table.add("accuracy", evaluation.accuracy, len(evaluation.y))
+        elif group == "geometry":
+            _geometry(evaluation, other, table)
+        elif group == "robustness":
+            _robustness(evaluation, seed, table)
+        elif group == "tuning":
+            _tuning(evaluation, seed, table)
+        else:
+            weights = evaluation.head.grid_weights
+            _of_activations(
+                group,
+                evaluation.activations.astype(np.float64),
+                evaluation.classifier.grid_,
+                evaluation.y,
+                weights,
+                None
+                if other is None
+                else np.percentile(other.activations, (0.1, 99.9)),
+                table,
+            )
+        rows.extend(table.rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _of_activations(group, A, grid, y, weights, shared_range, table):
+    if group == "smoothness":
+        _smoothness(A, grid, table)
+    elif group == "localization":
+        _localization(A, grid, table)
+    elif group == "selectivity" and y is not None:
+        _selectivity(A, y, grid, table)
+    elif group == "activity":
+        _activity(A, weights, table, shared_range)
+    elif group == "dimensionality":
+        _dimensionality(A, weights, table)
+
+
+def measure_activations(
+    A: ArrayLike,
+    grid_shape: tuple[int, int],
+    y: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> pd.DataFrame:
+    """Take every measure that needs activations only.
+
+    Parameters
+    ----------
+    A : array-like of shape (n_images, n_units)
+        Activations before the ReLU, from any framework, units row-major on the grid.
+    grid_shape : tuple of (int, int)
+        Rows and columns.
+    y : array-like of shape (n_images,), default=None
+        Class labels; without them selectivity is left out.
+    weights : array-like of shape (n_units, fan_in), default=None
+        Incoming weights of the units.
+    value_range : tuple of (float, float), default=None
+        Range of the shared entropy; without it that row is left out.
+
+    Returns
+    -------
+    DataFrame
+        As `measure` gives, for the groups "smoothness", "localization", "selectivity",
+        "activity" and "dimensionality".
+
+    Raises
+    ------
+    ValueError
+        If A does not fit the grid or the labels, or is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo import measure_activations
+    >>> A = np.random.default_rng(0).normal(size=(50, 12))
+    >>> measure_activations(A, (3, 4)).group.unique().tolist()
+    ['smoothness', 'localization', 'activity', 'dimensionality']
+    """
+    A, grid, y = check_activations(A, grid_shape, y)
+    rows = []
+    for group in GROUPS:
+        table = _Table(group)
+        _of_activations(group, A, Grid(grid.shape), y, weights, value_range, table)
+        rows.extend(table.rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
