@@ -3,15 +3,14 @@
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from sktopo._images import as_array_like, slices
+from sktopo._images import as_array_like, slices, validate_images
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.networks import Head
 
@@ -77,20 +76,22 @@ class Evaluation:
 
     def __init__(self, estimator, X, y, sample_weight=None):
         self.classifier, X = open_estimator(estimator, X)
-        self.X = as_array_like(X)
+        self.X = validate_images(self.classifier, X, reset=False)
         self.y = column_or_1d(as_array_like(y))
         check_consistent_length(self.X, self.y)
-        self.weights = _check_sample_weight(
+        weights = _check_sample_weight(
             sample_weight, self.X, dtype=np.float64, ensure_non_negative=True
         )
-        if not self.weights.any():
+        if not weights.any():
             raise ValueError("All samples have weight zero: accuracy is undefined.")
-        known = pd.Index(self.classifier.classes_)
-        self.targets = known.get_indexer(self.y)
+        self.weights = weights / weights.max()
+        self.targets = np.full(len(self.y), -1)
+        for index, label in enumerate(self.classifier.classes_):
+            self.targets[np.asarray(self.y == label)] = index
 
     @cached_property
     def features(self):
-        return self.classifier._features(self.X)
+        return np.concatenate([features for _, features in self.chunks()])
 
     @cached_property
     def head(self):
@@ -115,9 +116,18 @@ class Evaluation:
 
     def chunks(self):
         """Rows and backbone features, some images at a time."""
-        if "features" in vars(self):
-            for rows in slices(len(self.y), _CHUNK):
-                yield rows, self.features[rows]
-            return
+        known = vars(self).get("features")
+        largest = 0.0
         for rows in slices(len(self.y), _CHUNK):
-            yield rows, self.classifier._features(_safe_indexing(self.X, rows))
+            if known is not None:
+                yield rows, known[rows]
+                continue
+            features, found = self.classifier._evaluate(self.X[rows], _as_features)
+            largest = max(largest, found)
+            yield rows, features
+        if known is None:
+            self.classifier._warn_of_range(largest, len(self.y))
+
+
+def _as_features(head, features):
+    return features

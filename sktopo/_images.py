@@ -48,7 +48,15 @@ def resolve_image_shape(array_shape, image_shape=None):
             f"with at least one value; got {tuple(array_shape)}."
         )
     if image_shape is not None:
-        wanted = _as_chw(image_shape)
+        wanted = as_chw(image_shape)
+        if len(given) == 1 and wanted[2] in (1, 3, 4) and wanted[0] > 4:
+            warnings.warn(
+                f"image_shape={tuple(image_shape)} is read as (channels, height, "
+                f"width): {wanted[0]} channels of {wanted[1]} x {wanted[2]} pixels. If "
+                f"the rows are channels-last images, move the channels to the front.",
+                UserWarning,
+                stacklevel=2,
+            )
         fits = given == wanted or (len(given) == 2 and (1, *given) == wanted)
         if not fits and (len(given) > 1 or given[0] != math.prod(wanted)):
             raise ValueError(
@@ -71,7 +79,7 @@ def resolve_image_shape(array_shape, image_shape=None):
     return _infer_flat_shape(given[0])
 
 
-def _as_chw(image_shape):
+def as_chw(image_shape):
     shape = tuple(image_shape)
     whole = all(isinstance(v, (int, np.integer)) and v > 0 for v in shape)
     if len(shape) not in (2, 3) or not whole:
@@ -146,11 +154,13 @@ def validate_images(estimator, X, *y, reset, image_shape=None):
 def _check_same_shape(estimator, X):
     wanted = estimator.image_shape_
     given = tuple(X.shape[1:])
-    if (1, *given)[-3:] != wanted:
+    if given != wanted and (1, *given) != wanted:
+        advice = _channels_last_advice(given, wanted)
+        if tuple(X.shape) == wanted:
+            advice = " For a single image use X[None]."
         raise ValueError(
             f"X holds images of shape {given}, but {type(estimator).__name__} was "
-            f"fitted on images of shape {wanted} (channels, height, width)."
-            + _channels_last_advice(given, wanted)
+            f"fitted on images of shape {wanted} (channels, height, width).{advice}"
         )
 
 

@@ -64,6 +64,8 @@ def resolve_device(device):
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
+        if found.type == "meta":
+            raise RuntimeError("it holds no data")
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device={device!r} is not available here ({error}). "
@@ -91,11 +93,9 @@ class ImageDataset(Dataset):
     def __getitems__(self, indices):
         rows = self.rows[indices]
         images = as_batch(self.X, rows, self.image_shape)
-        return (
-            images,
-            torch.from_numpy(self.y[rows]),
-            torch.from_numpy(self.weights[rows]),
-        )
+        # pairs of inputs and targets, as skorch's callbacks expect
+        inputs = {"images": images, "weights": torch.from_numpy(self.weights[rows])}
+        return inputs, torch.from_numpy(self.y[rows])
 
 
 class Batches:
@@ -143,6 +143,10 @@ class Objective(nn.Module):
             return task, task, None
         source = self.topo_loss.source
         topo = self.topo_loss(grid_weights if source == "weights" else activations)
+        if topo.numel() != 1:
+            raise ValueError(
+                f"topo_loss must return a single number; got shape {tuple(topo.shape)}."
+            )
         return task + self.lam * topo, task, topo
 
 
@@ -159,6 +163,7 @@ class TopographicNet(NeuralNet):
         losses = ("train_loss", "task_loss", "topo_loss")
         scores = [(name, PassthroughScoring(name, on_train=True)) for name in losses]
         accuracy = PassthroughScoring("valid_accuracy", lower_is_better=False)
+        scores.append(("valid_loss", PassthroughScoring("valid_loss")))
         scores.append(("valid_accuracy", accuracy))
         return [("timer", EpochTimer()), *scores, ("last_epoch", LastEpoch())]
 
@@ -173,7 +178,8 @@ class TopographicNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         self._set_training(True)
-        images, targets, weights = to_device(batch, self.device)
+        inputs, targets = to_device(batch, self.device)
+        images, weights = inputs["images"], inputs["weights"]
         module = self.module_
         with torch.autocast(
             images.device.type, dtype=torch.bfloat16, enabled=self.bfloat16
@@ -194,13 +200,21 @@ class TopographicNet(NeuralNet):
 
     def validation_step(self, batch, **fit_params):
         self._set_training(False)
-        images, targets, weights = to_device(batch, self.device)
+        inputs, targets = to_device(batch, self.device)
+        weights = inputs["weights"]
         with torch.no_grad():
-            logits = self.module_(images)
+            logits = self.module_(inputs["images"])
             loss = (F.cross_entropy(logits, targets, reduction="none") * weights).mean()
             correct = ((logits.argmax(dim=1) == targets) * weights).mean()
         self.history.record_batch("valid_accuracy", correct.item())
         return {"loss": loss, "y_pred": logits}
+
+    def infer(self, x, **fit_params):
+        images = x["images"] if isinstance(x, dict) else x
+        return self.module_(images.to(self.device))
+
+    def predict(self, X):
+        return super().predict(X).argmax(axis=1)
 
     def train(self, train_set, valid_set, epochs):
         """Train for some epochs more, and end at the last finished or best epoch.
@@ -259,7 +273,7 @@ class LastEpoch(Callback):
     def on_train_begin(self, net, **kwargs):
         self.kept = self._state(net)
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net, dataset_train=None, **kwargs):
         tensors = [*net.module_.state_dict().values()]
         for state in net.optimizer_.state.values():
             tensors.extend(v for v in state.values() if isinstance(v, torch.Tensor))
@@ -267,6 +281,13 @@ class LastEpoch(Callback):
             raise NonFiniteTrainingError(
                 "A weight, or its gradient squared, overflowed"
             )
+        # finite weights can still be too large for finite answers
+        inputs, _ = dataset_train.__getitems__(np.arange(min(len(dataset_train), 32)))
+        net._set_training(False)
+        with torch.no_grad():
+            answers = net.infer(inputs)
+        if not answers.isfinite().all():
+            raise NonFiniteTrainingError("The model's answers are no longer finite")
         self.kept = self._state(net)
 
     def on_epoch_begin(self, net, **kwargs):
@@ -315,6 +336,12 @@ class Progress(Callback):
             losses = {names[key]: batch[key] for key in names if key in batch}
             self.bar_.set_postfix(losses, refresh=False)
             self.bar_.update()
+
+    def on_epoch_end(self, net, **kwargs):
+        if "valid_accuracy" in net.history[-1]:
+            accuracy = net.history[-1, "valid_accuracy"]
+            epoch = f"Epoch {len(net.history)}, valid. accuracy {accuracy:.3f}"
+            self.bar_.set_description(epoch)
 
     def close(self):
         if getattr(self, "bar_", None) is not None:

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import compute_sample_weight
+from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -32,6 +32,7 @@ from sklearn.utils.validation import (
 from sktopo import _training
 from sktopo._images import (
     as_batch,
+    as_chw,
     image_statistics,
     slices,
     validate_images,
@@ -80,7 +81,9 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     backbone : {"auto", "small", "deep"} or callable, default="auto"
         What comes before the grid layer. "auto": "small" for one channel, else "deep".
         A callable is given the image shape (C, H, W) and returns an nn.Module that maps
-        images (n, C, H, W) to features (n, d).
+        images (n, C, H, W) to features (n, d); define it at module level if the model
+        is to be pickled. "small" is the paper's network for MNIST, a small one: "deep"
+        learns more from grey images too.
     dropout : float, default=0.5
         Share of rectified grid responses zeroed in training, in [0, 1).
     image_shape : tuple of int, default=None
@@ -91,7 +94,9 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         Whether the fitted model standardises images by the per-channel mean and
         standard deviation of its training images.
     max_epochs : int, default=10
-        Passes over the training images.
+        Passes over the training images, of each call of `fit`. The defaults are the
+        paper's, for about 50,000 images: with a few thousand, train for more epochs or
+        with a larger `lr`.
     batch_size : int, default=64
         Images a step. A last batch of one is merged into the batch before it.
     lr : float, default=1e-3
@@ -102,7 +107,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         The optimizer's weight decay.
     early_stopping : bool, default=False
         Whether to hold out a stratified part of the training images, stop when its
-        accuracy no longer rises, and restore the best epoch.
+        accuracy no longer rises, and restore the best epoch (of equals the first).
     validation_fraction : float, default=0.1
         Share of images held out by early stopping, in (0, 1).
     n_iter_no_change : int, default=5
@@ -112,15 +117,18 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into the sample weights.
     callbacks : list of skorch callbacks, default=None
-        They see the training as `skorch.callbacks` describes, and may stop it.
+        They see the training of the private net `net_` as `skorch.callbacks` describes,
+        and may stop it. Its history holds train_loss, task_loss and topo_loss, and with
+        early stopping valid_loss and valid_accuracy.
     device : str, default="cpu"
         Where to train and predict; "auto" picks an accelerator where there is one.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
         Precision of the backbone in training; "auto" is bfloat16 where the processor
         multiplies it natively. All else, and everything after training, is float32.
     warm_start : bool, default=False
-        Whether `fit` goes on training the model that is there, with its optimizer
-        state, standardisation and pixel range as they are.
+        Whether `fit` goes on training the model that is there for `max_epochs` more,
+        with its optimizer state, standardisation and pixel range as they are. Grid
+        shape, backbone, image shape, standardize and optimizer cannot change then.
     random_state : int, RandomState instance or None, default=None
         Decides initialisation, shuffling, dropout and the held-out images. None draws
         fresh entropy. Global random states are neither used nor changed.
@@ -393,13 +401,23 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         if classes is None and reset:
             self.classes_ = encoder.fit(y).classes_
         encoder.classes_ = self.classes_
-        encoded = encoder.transform(y)
-        loss_weights = weights * compute_sample_weight(self.class_weight, y)
-        if not np.all(loss_weights >= 0) or not np.all(np.isfinite(loss_weights)):
+        try:
+            encoded = encoder.transform(y)
+        except ValueError as error:
+            raise ValueError(
+                f"y holds labels that the model does not know ({error}). It knows "
+                f"{self.classes_.tolist()}; name all labels that will ever come as "
+                f"`classes` in the first call of partial_fit."
+            ) from error
+        class_weights = self._class_weights(y, encoded)
+        if not np.all(class_weights >= 0) or not np.all(np.isfinite(class_weights)):
             raise ValueError(
                 f"class_weight must hold finite weights of at least 0; "
                 f"got {self.class_weight!r}."
             )
+        # relative weights: their scale is lost anyway, and must not overflow
+        weights, class_weights = (w / (w.max() or 1) for w in (weights, class_weights))
+        loss_weights = weights * class_weights
         weighted = self.classes_[np.unique(encoded[loss_weights > 0])]
         if len(self.classes_) < 2 or (classes is None and len(weighted) < 2):
             raise ValueError(
@@ -410,6 +428,16 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             raise ValueError("All samples have weight zero: nothing to train on.")
         return X, encoded, loss_weights, weights
 
+    def _class_weights(self, y, encoded):
+        """The class weight of each sample."""
+        if isinstance(self.class_weight, dict):
+            # over all classes, since a batch of partial_fit may lack some
+            weights = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=self.classes_
+            )
+            return weights[encoded]
+        return compute_sample_weight(self.class_weight, y)
+
     def _train(self, data, epochs, going_on):
         X, y, loss_weights, weights = data
         if going_on:
@@ -419,7 +447,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             net = self._make_net(X)
         self._configure(net)
         train_set, valid_set = self._datasets(X, y, loss_weights, weights)
-        self._check_batch_norm(net.module_, train_set)
+        self._check_single_images(net, train_set)
         try:
             net.train(train_set, valid_set, epochs)
         except KeyboardInterrupt:
@@ -448,14 +476,13 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         mean, std, self.pixel_range_ = image_statistics(X, self.image_shape_)
         if not self.standardize:
             mean, std = np.zeros_like(mean), np.ones_like(std)
-        self.grid_ = Grid(self.grid_shape, self.neighborhood)
-        self._structure = {name: getattr(self, name) for name in STRUCTURE}
+        self._structure = self._current_structure()
         device = _training.resolve_device(self.device)
         with _training.seeded_initialisation(seeds[0]):
             module = make_network(
                 self.backbone,
                 self.image_shape_,
-                n_units=self.grid_.n_units,
+                n_units=Grid(self.grid_shape).n_units,
                 n_classes=len(self.classes_),
                 dropout=self.dropout,
                 mean=torch.from_numpy(mean),
@@ -478,6 +505,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         settings = {"lr": self.lr, "weight_decay": self.weight_decay}
         for group in net.optimizer_.param_groups:
             group.update(settings)
+        self.grid_ = Grid(self.grid_shape, self.neighborhood)
         if net.criterion_.key != self._objective_key():
             net.criterion_ = self._objective().to(net.device)
         net.criterion_.lam = float(self.lam)
@@ -487,6 +515,13 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         net.bfloat16 = self.precision == "bfloat16" or (
             self.precision == "auto" and _training.native_bfloat16(device)
         )
+        for callback in self.callbacks or []:
+            callback = callback[1] if isinstance(callback, tuple) else callback
+            if not hasattr(callback, "on_epoch_end"):
+                raise TypeError(
+                    f"callbacks must be skorch callbacks (skorch.callbacks.Callback), "
+                    f"or pairs of a name and one; got {callback!r}."
+                )
         net.callbacks = [
             *_training.own_callbacks(
                 self.early_stopping, self.n_iter_no_change, self.tol, self.verbose
@@ -503,12 +538,23 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     def _objective(self):
         if self._objective_key() is None:
             return _training.Objective(None, None)
-        factory, settings = TOPO_LOSSES.get(self.topo_loss, (self.topo_loss, {}))
+        factory, settings = self.topo_loss, {}
+        if isinstance(factory, str):
+            factory, settings = TOPO_LOSSES[factory]
         if self.distance is not None:
             settings = {**settings, "distance": self.distance}
-        loss = factory(
-            Grid(self.grid_shape).shape, neighborhood=self.neighborhood, **settings
-        )
+        try:
+            if isinstance(factory, torch.nn.Module):
+                raise TypeError("an instance is no factory; give its class")
+            loss = factory(
+                Grid(self.grid_shape).shape, neighborhood=self.neighborhood, **settings
+            )
+        except TypeError as error:
+            extra = ", distance=..." if "distance" in settings else ""
+            raise TypeError(
+                f"topo_loss is called as factory(grid_shape, neighborhood=...{extra}) "
+                f"and must give an nn.Module; got {factory!r}, which failed: {error}."
+            ) from error
         source = getattr(loss, "source", None)
         if not isinstance(loss, torch.nn.Module) or source not in (
             "weights",
@@ -525,12 +571,20 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         """Training and (with early stopping) validation set, weights of mean one."""
         rows, held_out = np.arange(len(X)), None
         if self.early_stopping:
-            rows, held_out = train_test_split(
-                rows,
-                test_size=self.validation_fraction,
-                stratify=y,
-                random_state=self._split_seed,
-            )
+            try:
+                rows, held_out = train_test_split(
+                    rows,
+                    test_size=self.validation_fraction,
+                    stratify=y,
+                    random_state=self._split_seed,
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"early_stopping with validation_fraction="
+                    f"{self.validation_fraction:g} cannot hold out images of each "
+                    f"class ({error}). Raise the fraction, add images of rare "
+                    f"classes, or use early_stopping=False."
+                ) from error
         parts = []
         for part, w in ((rows, loss_weights), (held_out, weights)):
             if part is None:
@@ -549,17 +603,35 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             )
         return parts
 
-    def _check_batch_norm(self, module, train_set):
-        single = min(self.batch_size, len(train_set)) == 1
+    def _check_single_images(self, net, train_set):
+        """Refuse batches of one image where nothing can be learned from them."""
+        if min(self.batch_size, len(train_set)) > 1:
+            return
         norms = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
-        if single and any(isinstance(m, norms) for m in module.modules()):
+        cause = None
+        if any(isinstance(module, norms) for module in net.module_.modules()):
+            cause = "A backbone with batch norm"
+        if isinstance(net.criterion_.topo_loss, ActivationSimilarity):
+            cause = "Activation similarity"
+        if cause:
             raise ValueError(
-                "A backbone with batch norm cannot train on batches of one image; "
-                "use batch_size=2 or more."
+                f"{cause} cannot train on batches of one image; use batch_size=2 or "
+                f"more, and at least two images (batch_size is {self.batch_size}, "
+                f"images {len(train_set)})."
             )
 
+    def _current_structure(self):
+        structure = {name: getattr(self, name) for name in STRUCTURE}
+        structure["grid_shape"] = Grid(self.grid_shape).shape
+        shape = self.image_shape
+        structure["image_shape"] = self.image_shape_ if shape is None else as_chw(shape)
+        return structure
+
     def _check_structure(self):
-        changed = [k for k, v in self._structure.items() if getattr(self, k) != v]
+        now = self._current_structure()
+        changed = [
+            name for name, value in self._structure.items() if now[name] != value
+        ]
         if changed:
             raise ValueError(
                 f"{', '.join(changed)} cannot change while training goes on. Set back "
@@ -568,27 +640,25 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
 
     def _warn_if_constant(self, X):
         """Say so if a model that was trained for a while knows one answer only."""
-        last = self.history_.iloc[-1]
-        dominated = self.lam * last["topo_loss"] > 10 * last["task_loss"]
+        last = self.net_.history[-1]
+        dominated = self.lam * last.get("topo_loss", 0) > 10 * last["task_loss"]
         n_steps = self.n_iter_ * max(1, len(X) // self.batch_size)
         if not dominated and n_steps < 100:
             return
         rows = np.unique(np.linspace(0, len(X) - 1, 256).astype(int))
         found = set()
-        with torch.inference_mode():
-            for part in slices(len(rows), 32):
-                images = as_batch(X, rows[part], self.image_shape_)
-                best = self.module_(images.to(self.net_.device)).argmax(dim=1)
-                found.update(best.tolist())
-                if len(found) > 1:
-                    return
+        for part in slices(len(rows), 32):
+            best, _ = self._evaluate(X[rows[part]], _best_class)
+            found.update(best.tolist())
+            if len(found) > 1:
+                return
         warnings.warn(
             f"The trained model predicts {self.classes_[found.pop()]!r} for each of "
             f"{len(rows)} training images looked at. Use a smaller lam (now "
             f"{self.lam:g}), another lr (now {self.lr:g}), or train for more epochs "
             f"(now {self.n_iter_}).",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
     def _forget(self):
@@ -677,7 +747,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         ndarray of shape (n,)
             Class labels.
         """
-        best = self._run(X, lambda head, features: head.logits(features).argmax(axis=1))
+        best = self._run(X, _best_class)
         return self.classes_[best]
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
@@ -694,6 +764,21 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             Softmax of the logits, columns in the order of `classes_`.
         """
         return softmax(self._logits(X), axis=1)
+
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float32
+            Log-softmax of the logits, columns in the order of `classes_`.
+        """
+        return log_softmax(self._logits(X), axis=1)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Pre-ReLU responses of the grid units.
@@ -745,17 +830,20 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         names = [f"grid_{row}_{column}" for row, column in self.grid_.coordinates]
         return np.asarray(names, dtype=object)
 
-    def _features(self, X):
-        """Backbone features (n, d), what the grid layer sees."""
-        return self._run(X, lambda head, features: features)
-
     def _logits(self, X):
         return self._run(X, Head.logits)
 
-    def _run(self, X, evaluate, module=None):
-        """``evaluate(head, features)`` over X, in batches that fit the cache."""
+    def _run(self, X, evaluate):
+        """``evaluate(head, features)`` over X, once it is checked."""
         check_is_fitted(self)
-        X = validate_images(self, X, reset=False)
+        result, largest = self._evaluate(
+            validate_images(self, X, reset=False), evaluate
+        )
+        self._warn_of_range(largest, len(result))
+        return result
+
+    def _evaluate(self, X, evaluate, module=None):
+        """As `_run` for checked images, in batches; also their largest value."""
         module = self.module_.eval() if module is None else module
         head = Head.of(module)
         # Up to 128 small images; fewer of large ones, whose layers are large too.
@@ -766,18 +854,19 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
                 images = as_batch(X, rows, self.image_shape_)
                 low, high = (float(v) for v in torch.aminmax(images))
                 largest = max(largest, abs(low), abs(high))
-                if not np.isfinite(largest):
-                    raise ValueError(
-                        "Input X contains infinity or a value too large for "
-                        "dtype('float32')."
-                    )
                 n_images = len(images)
                 if n_images == 1:  # one image alone would take another kernel
                     images = images.expand(2, -1, -1, -1)
-                features = module.features(images.to(self.net_.device)).cpu().numpy()
-                parts.append(evaluate(head, features[:n_images]))
-        self._warn_of_range(largest, len(X))
-        return np.concatenate(parts)
+                features = module.features(images.to(self.net_.device))
+                if not (np.isfinite(largest) and features.isfinite().all()):
+                    raise ValueError(
+                        f"Input X contains infinity or a value too large for "
+                        f"dtype('float32') or for this model, which was trained on "
+                        f"images from {self.pixel_range_[0]:g} to "
+                        f"{self.pixel_range_[1]:g}."
+                    )
+                parts.append(evaluate(head, features.cpu().numpy()[:n_images]))
+        return np.concatenate(parts), largest
 
     def _warn_of_range(self, largest, n_images):
         usual = max(abs(value) for value in self.pixel_range_)
@@ -790,3 +879,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
                 UserWarning,
                 stacklevel=4,
             )
+
+
+def _best_class(head, features):
+    return head.logits(features).argmax(axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +235,13 @@ def _fetch(
         _read(reader, root, folder, part == "train", download_if_missing, advice)
         for part in parts
     ]
+    for part in loaded:
+        if len(part.data) != len(part.targets):
+            raise OSError(
+                f"The files of {name} in {folder} do not belong together: "
+                f"{len(part.data)} images, {len(part.targets)} labels. Delete that "
+                f"folder and try again."
+            )
     X = np.concatenate([_images(part.data) for part in loaded])
     y = np.concatenate([np.asarray(part.targets, dtype=np.int64) for part in loaded])
     return _bunch(X, y, list(loaded[0].classes), return_X_y)
@@ -274,12 +281,18 @@ def _unpack(reader, folder, system):
         if target.exists() or source is None:
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        with (
-            gzip.open(source) as stream,
-            tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy,
-        ):
-            shutil.copyfileobj(stream, copy)
-        os.replace(copy.name, target)
+        part = folder / f"{target.name}.part{os.getpid()}"
+        try:
+            with gzip.open(source) as stream, part.open("wb") as copy:
+                shutil.copyfileobj(stream, copy)
+            os.replace(part, target)
+        except (EOFError, OSError, zlib.error) as error:
+            raise OSError(
+                f"{source} cannot be unpacked into {folder} ({error}). If the file is "
+                f"damaged, delete it and try again."
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _images(data):

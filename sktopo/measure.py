@@ -12,9 +12,10 @@ from sklearn.utils import check_random_state
 
 from sktopo import metrics, stimuli
 from sktopo._evaluation import Evaluation
-from sktopo._images import as_batch, slices, validate_images
+from sktopo._images import as_batch, slices
 from sktopo.grid import Grid
 from sktopo.metrics._checks import check_activations
+from sktopo.networks import Head
 from sktopo.robustness import (
     _image_noise,
     _pruning,
@@ -178,12 +179,16 @@ def _robustness(evaluation, seed, table):
 
 def _tuning(evaluation, seed, table):
     classifier, grid = evaluation.classifier, evaluation.classifier.grid_
+
+    def respond(images):
+        return classifier._evaluate(images, Head.activations)[0]
+
     shape, value_range = classifier.image_shape_, classifier.pixel_range_
-    rest = classifier.transform(stimuli.blank(shape, value_range))[0]
+    rest = respond(stimuli.blank(shape, value_range))[0]
     scale = evaluation.activations.std(axis=0)
 
     images, gratings = stimuli.sine_gratings(shape, value_range)
-    R = pd.DataFrame(classifier.transform(images))
+    R = pd.DataFrame(respond(images))
     R = R.groupby(gratings["orientation"].to_numpy()).mean()
     found = metrics.orientation_tuning(R.to_numpy().T, R.index, rest, scale)
     for name in ("amplitude", "strength", "osi"):
@@ -211,13 +216,11 @@ def _tuning(evaluation, seed, table):
             shape, value_range, axis=axis, random_state=seed
         )
         symmetric = halves["symmetric"].to_numpy()
-        d = metrics.d_prime(classifier.transform(patterns), symmetric)
+        d = metrics.d_prime(respond(patterns), symmetric)
         table.add_mean("symmetry_d_prime", d[:, -1], axis)
 
     probes, places = stimuli.eccentricity_probes(shape, value_range)
-    found = metrics.eccentricity_profile(
-        classifier.transform(probes), places["eccentricity"], rest
-    )
+    found = metrics.eccentricity_profile(respond(probes), places["eccentricity"], rest)
     table.add_mean("eccentricity", found.E)
     table.add_mean("eccentricity_relative", found.relative)
 
@@ -225,11 +228,12 @@ def _tuning(evaluation, seed, table):
 def _mirror(evaluation, flip):
     """Activations of the images mirrored along an axis."""
     classifier = evaluation.classifier
-    X = validate_images(classifier, evaluation.X, reset=False)
     parts = []
-    for rows in slices(len(X), 4096):
-        images = as_batch(X, rows, classifier.image_shape_).numpy()
-        parts.append(classifier.transform(np.flip(images, axis=flip)))
+    for rows in slices(len(evaluation.y), 4096):
+        images = as_batch(evaluation.X, rows, classifier.image_shape_).numpy()
+        mirrored = np.flip(images, axis=flip)
+        activations, _ = classifier._evaluate(mirrored, Head.activations)
+        parts.append(activations)
     return np.concatenate(parts)
 
 

@@ -186,9 +186,8 @@ class TopographicNetwork(nn.Module):
         responses = F.relu(activations)
         if self.training and self.dropout > 0:
             keep = 1 - self.dropout
-            mask = torch.empty(responses.shape).bernoulli_(
-                keep, generator=self.generator
-            )
+            mask = torch.empty(responses.shape, dtype=torch.float32)
+            mask.bernoulli_(keep, generator=self.generator)
             responses = responses * mask.to(responses.device).div_(keep)
         return self.readout(responses)
 
@@ -334,14 +333,22 @@ def make_network(
     """
     if backbone == "auto":
         backbone = "small" if image_shape[0] == 1 else "deep"
-    module = BACKBONES.get(backbone, backbone)(tuple(image_shape))
+    if isinstance(backbone, nn.Module):
+        raise TypeError(
+            f"backbone must be a callable that makes a module from the image shape, so "
+            f"that each fit starts anew; got a {type(backbone).__name__} instance. Use "
+            f"a function (image_shape) -> nn.Module."
+        )
+    make = BACKBONES[backbone] if isinstance(backbone, str) else backbone
+    module = make(tuple(image_shape))
     if not isinstance(module, nn.Module):
         raise TypeError(
             f"A callable backbone must return an nn.Module when it is called with the "
             f"image shape {tuple(image_shape)}; got {type(module).__name__}."
         )
     with torch.no_grad():
-        features = module.eval()(torch.zeros(2, *image_shape))
+        probe = torch.zeros(2, *image_shape, dtype=torch.float32)
+        features = module.float().eval()(probe)
     if features.ndim != 2 or len(features) != 2:
         raise ValueError(
             f"The backbone must map images (n, {', '.join(map(str, image_shape))}) to "
@@ -349,4 +356,4 @@ def make_network(
             f"End it with pooling or nn.Flatten()."
         )
     network = TopographicNetwork(module, features.shape[1], **head)
-    return network.to(memory_format=torch.channels_last)
+    return network.to(dtype=torch.float32, memory_format=torch.channels_last)

@@ -34,7 +34,7 @@ def white_noise(
         Noisy images, clipped to the value range.
     """
     low, high = value_range
-    noise = rng.standard_normal(images.shape, dtype=images.dtype)
+    noise = rng.standard_normal(images.shape, dtype=np.float32)
     return _add(images, noise, level * (high - low), value_range)
 
 
@@ -72,9 +72,13 @@ def pink_noise(
     height, width = images.shape[-2:]
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = 1.0
-    gain = (frequency**-exponent).astype(images.dtype)
-    white = rng.standard_normal(images.shape, dtype=images.dtype)
-    noise = np.fft.irfft2(np.fft.rfft2(white) * gain, s=(height, width))
+    # relative to the largest, so that no exponent overflows; the mean goes below
+    log_gain = -exponent * np.log(frequency)
+    log_gain[0, 0] = -np.inf
+    gain = np.exp(log_gain - (log_gain.max() if frequency.size > 1 else 0))
+    white = rng.standard_normal(images.shape, dtype=np.float32).astype(images.dtype)
+    spectrum = np.fft.rfft2(white) * gain.astype(images.dtype)
+    noise = np.fft.irfft2(spectrum, s=(height, width))
     noise -= noise.mean(axis=(-2, -1), keepdims=True)
     std = noise.std(axis=(-2, -1), keepdims=True)
     noise /= np.where(std > 0, std, 1)
@@ -112,7 +116,7 @@ def salt_and_pepper_noise(
     drawn = rng.integers(0, height * width, size=(n_images, n_draws))
     values = np.empty(n_draws, dtype=images.dtype)
     values[0::2], values[1::2] = value_range[1], value_range[0]
-    noisy = np.array(images).reshape(n_images, channels, -1)
+    noisy = np.clip(images, *value_range).reshape(n_images, channels, -1)
     for channel in range(channels):
         np.put_along_axis(noisy[:, channel], drawn, values[None], axis=1)
     return noisy.reshape(images.shape)
@@ -120,8 +124,9 @@ def salt_and_pepper_noise(
 
 def _add(images, noise, scale, value_range):
     noise = noise.astype(images.dtype, copy=False)
-    noise *= scale
-    noise += images
+    with np.errstate(over="ignore"):  # what overflows is clipped
+        noise *= scale
+        noise += images
     return np.clip(noise, *value_range, out=noise)
 
 
@@ -134,21 +139,30 @@ NOISES = {
 
 def _check_level(level: float) -> None:
     """Raise a ValueError unless `level` is a finite number of at least 0."""
-    real = isinstance(level, Real) and not isinstance(level, bool)
-    if not (real and 0 <= level < np.inf):
+    if not (isinstance(level, Real) and 0 <= level < np.inf):
         raise ValueError(
             f"A noise level is a share of the value range, a finite number of at least "
             f"0; got {level!r}."
         )
 
 
+def _check_exponent(exponent: float) -> None:
+    """Raise a ValueError unless `exponent` is a finite number."""
+    if not (isinstance(exponent, Real) and np.isfinite(exponent)):
+        raise ValueError(
+            f"The exponent of pink noise must be a finite number; got {exponent!r}."
+        )
+
+
 def _check_value_range(value_range: tuple[float, float]) -> tuple[float, float]:
     """Return `value_range` as two floats, or raise a ValueError."""
     values = np.asarray(value_range, dtype=float).ravel()
-    if len(values) != 2 or not np.isfinite(values).all() or values[0] > values[1]:
+    largest = np.finfo(np.float32).max
+    fits = len(values) == 2 and (np.abs(values) <= largest).all()
+    if not fits or values[0] > values[1]:
         raise ValueError(
-            f"value_range must be two finite numbers, the smaller one first; "
-            f"got {value_range!r}."
+            f"value_range must be two finite numbers within float32, the smaller one "
+            f"first; got {value_range!r}."
         )
     return float(values[0]), float(values[1])
 
@@ -203,7 +217,14 @@ def add_noise(
     if kind not in NOISES:
         raise ValueError(f"kind must be one of {sorted(NOISES)}; got {kind!r}.")
     _check_level(level)
+    _check_exponent(exponent)
+    value_range = _check_value_range(value_range)
     images = np.asarray(images)
+    if images.ndim != 4 or images.dtype.kind not in "biuf":
+        raise ValueError(
+            f"images must be real numbers of shape (n, C, H, W); got {images.dtype} of "
+            f"shape {images.shape}."
+        )
     if images.dtype not in (np.float32, np.float64):
         images = images.astype(np.float32)
     if level == 0:

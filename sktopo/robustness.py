@@ -15,14 +15,21 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from sktopo._evaluation import Evaluation
-from sktopo._images import as_batch, slices, validate_images
+from sktopo._images import as_batch, slices
+from sktopo.classifier import _best_class
 from sktopo.metrics import (
     percentage_of_zeros,
     representational_similarity,
     rsm_similarity,
 )
 from sktopo.networks import Head
-from sktopo.noise import NOISES, _check_level, _check_value_range, add_noise
+from sktopo.noise import (
+    NOISES,
+    _check_exponent,
+    _check_level,
+    _check_value_range,
+    add_noise,
+)
 
 __all__ = [
     "area_under_curve",
@@ -113,20 +120,7 @@ def weight_noise_curve(
 
 def _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
     """The curve of an `Evaluation`; parameters as for `weight_noise_curve`."""
-    if layers not in (*LAYERS, "all"):
-        raise ValueError(
-            f"layers must be one of {sorted((*LAYERS, 'all'))}; got {layers!r}."
-        )
-    if scale not in SCALES:
-        raise ValueError(f"scale must be one of {sorted(SCALES)}; got {scale!r}.")
-    if not isinstance(n_repeats, Integral) or n_repeats < 1:
-        raise ValueError(
-            f"n_repeats must be an integer of 1 or more; got {n_repeats!r}."
-        )
-    sigmas = list(np.atleast_1d(sigmas).tolist())
-    if not all(isinstance(s, Real) and 0 <= s < np.inf for s in sigmas):
-        raise ValueError(f"sigmas must be finite and at least 0; got {sigmas}.")
-
+    sigmas = _check_weight_noise(sigmas, scale, layers, n_repeats)
     module = evaluation.classifier.module_
     names = LAYERS.get(layers) or [
         n for n, w in module.named_parameters() if w.ndim > 1
@@ -149,6 +143,27 @@ def _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
     table["rsm_similarity"] = _readout_similarity(evaluation.head, heads)
     table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
     return table
+
+
+def _check_weight_noise(sigmas, scale, layers, n_repeats):
+    """The strengths as a list, if all settings are in order."""
+    if layers not in (*LAYERS, "all"):
+        raise ValueError(
+            f"layers must be one of {sorted((*LAYERS, 'all'))}; got {layers!r}."
+        )
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {sorted(SCALES)}; got {scale!r}.")
+    if not isinstance(n_repeats, Integral) or n_repeats < 1:
+        raise ValueError(
+            f"n_repeats must be an integer of 1 or more; got {n_repeats!r}."
+        )
+    sigmas = np.atleast_1d(sigmas).tolist()
+    if not sigmas or not all(isinstance(s, Real) and 0 <= s <= 1e30 for s in sigmas):
+        raise ValueError(
+            f"sigmas must be one number or more, finite (up to 1e30) and at least 0; "
+            f"got {sigmas}."
+        )
+    return sigmas
 
 
 def _noise_steps(weights, scale, seed, repeat):
@@ -185,14 +200,10 @@ def _network_accuracies(evaluation, noisy):
         for name, weight in weights.items():
             module.get_parameter(name).data.copy_(torch.from_numpy(weight))
         heads.append(Head.of(module))
-        best = classifier._run(evaluation.X, _best_class, module)
+        best, _ = classifier._evaluate(evaluation.X, _best_class, module)
         hits = evaluation.hits(best, slice(None))
         accuracies.append(hits / evaluation.total_weight)
     return accuracies, heads
-
-
-def _best_class(head, features):
-    return head.logits(features).argmax(axis=1)
 
 
 def _readout_similarity(clean, heads):
@@ -272,25 +283,20 @@ def image_noise_curve(
 
 def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0):
     """The curve of an `Evaluation`; parameters as for `image_noise_curve`."""
-    kinds = list(dict.fromkeys([kinds] if isinstance(kinds, str) else kinds))
-    levels = list(dict.fromkeys(np.atleast_1d(levels).tolist()))
-    if unknown := [kind for kind in kinds if kind not in NOISES]:
-        raise ValueError(f"kinds must be among {sorted(NOISES)}; got {unknown}.")
-    for level in levels:
-        _check_level(level)
+    kinds, levels = _check_image_noise(kinds, levels, exponent)
     classifier = evaluation.classifier
-    value_range = _check_value_range(value_range or classifier.pixel_range_)
+    if value_range is None:
+        value_range = classifier.pixel_range_
+    value_range = _check_value_range(value_range)
     conditions = [(kind, level) for kind in kinds for level in levels]
     # One stream a kind, so that levels share their draws and kinds can be left out.
     streams = {
         (kind, level): np.random.default_rng([seed, zlib.crc32(kind.encode())])
         for kind, level in conditions
     }
-    hits = dict.fromkeys([*conditions, None], 0.0)
-    X = validate_images(classifier, evaluation.X, reset=False)
-    for rows in slices(len(X), _CHUNK):
-        images = as_batch(X, rows, classifier.image_shape_).numpy()
-        hits[None] += evaluation.hits(classifier._run(images, _best_class), rows)
+    hits = dict.fromkeys(conditions, 0.0)
+    for rows in slices(len(evaluation.y), _CHUNK):
+        images = as_batch(evaluation.X, rows, classifier.image_shape_).numpy()
         for condition in conditions:
             kind, level = condition
             noisy = add_noise(
@@ -301,14 +307,30 @@ def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0
                 rng=streams[condition],
                 exponent=exponent,
             )
-            best = classifier._run(noisy, _best_class)
+            best, _ = classifier._evaluate(noisy, _best_class)
             hits[condition] += evaluation.hits(best, rows)
-    clean = hits.pop(None) / evaluation.total_weight
+    clean = evaluation.accuracy
     table = pd.DataFrame(conditions, columns=["kind", "level"])
     table["accuracy"] = np.array(list(hits.values())) / evaluation.total_weight
     table["accuracy_change"] = table["accuracy"] - clean
     table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
     return table
+
+
+def _check_image_noise(kinds, levels, exponent=1.0):
+    """Kinds and levels as lists, each once, if all settings are in order."""
+    kinds = list(dict.fromkeys([kinds] if isinstance(kinds, str) else kinds))
+    levels = list(dict.fromkeys(np.atleast_1d(levels).tolist()))
+    if not kinds or not levels:
+        raise ValueError(
+            f"Give one kind and one level or more; got {kinds} and {levels}."
+        )
+    if unknown := [kind for kind in kinds if kind not in NOISES]:
+        raise ValueError(f"kinds must be among {sorted(NOISES)}; got {unknown}.")
+    for level in levels:
+        _check_level(level)
+    _check_exponent(exponent)
+    return kinds, levels
 
 
 def pruning_curve(

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sktopo._evaluation import Evaluation
+from sktopo.grid import Grid
 from sktopo.metrics import (
     expert_localization,
     expert_units,
     functional_localization,
     morans_i,
 )
-from sktopo.robustness import _image_noise, _weight_noise
+from sktopo.noise import _check_value_range
+from sktopo.robustness import (
+    _check_image_noise,
+    _check_weight_noise,
+    _image_noise,
+    _weight_noise,
+)
 
 __all__ = [
     "expert_localization_scorer",
@@ -189,6 +198,11 @@ def _check_kind(kind):
         raise ValueError(f"kind must be 'accuracy' or 'change'; got {kind!r}.")
 
 
+def _check_threshold(threshold, least):
+    if not (isinstance(threshold, Real) and least <= threshold <= 1):
+        raise ValueError(f"threshold must lie in [{least}, 1]; got {threshold!r}.")
+
+
 def _mean(curve: pd.DataFrame, kind):
     return curve["accuracy_change" if kind == "change" else "accuracy"].mean()
 
@@ -197,14 +211,14 @@ def _weight_robustness(
     evaluation, *, sigmas, scale, layers, n_repeats, kind, random_state
 ):
     _ = evaluation.features  # kept for the scorers beside this one
-    curve = _weight_noise(evaluation, sigmas, scale, layers, n_repeats, random_state)
+    seed = check_random_state(random_state).randint(2**31)
+    curve = _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed)
     return _mean(curve, kind)
 
 
 def _image_robustness(evaluation, *, kinds, levels, kind, value_range, random_state):
-    return _mean(
-        _image_noise(evaluation, kinds, levels, random_state, value_range), kind
-    )
+    seed = check_random_state(random_state).randint(2**31)
+    return _mean(_image_noise(evaluation, kinds, levels, seed, value_range), kind)
 
 
 def _expert_localization(evaluation, *, threshold):
@@ -238,7 +252,7 @@ def make_weight_robustness_scorer(
     n_repeats: int = 10,
     *,
     kind: str = "accuracy",
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> TopographicScorer:
     """Scorer: mean accuracy under weight noise, over sigmas and repeats.
 
@@ -250,8 +264,8 @@ def make_weight_robustness_scorer(
         "change" scores perturbed minus clean accuracy instead. Beware: a classifier
         that always gives the same answer changes by 0, the best score there is. Never
         refit on it alone.
-    random_state : int, default=0
-        Seed of the noise, the same for each candidate and fold.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the noise; with an int the same for each candidate and fold.
 
     Returns
     -------
@@ -265,6 +279,8 @@ def make_weight_robustness_scorer(
     'weight_robustness'
     """
     _check_kind(kind)
+    _check_weight_noise(sigmas, scale, layers, n_repeats)
+    check_random_state(random_state)
     return TopographicScorer(
         "weight_robustness",
         _weight_robustness,
@@ -283,7 +299,7 @@ def make_image_robustness_scorer(
     *,
     kind: str = "accuracy",
     value_range: tuple[float, float] | None = None,
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> TopographicScorer:
     """Scorer: mean accuracy on noisy images, over kinds and levels.
 
@@ -298,8 +314,8 @@ def make_image_robustness_scorer(
     value_range : tuple of (float, float), default=None
         Smallest and largest value that an image can take; None: the range of each
         classifier's training images.
-    random_state : int, default=0
-        Seed of the noise, the same for each candidate and fold.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the noise; with an int the same for each candidate and fold.
 
     Returns
     -------
@@ -313,6 +329,10 @@ def make_image_robustness_scorer(
     'image_robustness'
     """
     _check_kind(kind)
+    _check_image_noise(kinds, levels)
+    if value_range is not None:
+        value_range = _check_value_range(value_range)
+    check_random_state(random_state)
     return TopographicScorer(
         "image_robustness",
         _image_robustness,
@@ -342,6 +362,7 @@ def make_expert_localization_scorer(threshold: float = 0.5) -> TopographicScorer
     --------
     sktopo.metrics.expert_localization : The measure.
     """
+    _check_threshold(threshold, 0)
     return TopographicScorer(
         "expert_localization", _expert_localization, threshold=threshold
     )
@@ -365,6 +386,7 @@ def make_functional_localization_scorer(threshold: float = 0.5) -> TopographicSc
     --------
     sktopo.metrics.functional_localization : The measure.
     """
+    _check_threshold(threshold, -1)
     return TopographicScorer(
         "functional_localization", _functional_localization, threshold=threshold
     )
@@ -391,6 +413,8 @@ def make_smoothness_scorer(
     --------
     sktopo.metrics.morans_i : The measure.
     """
+    if neighborhood is not None:
+        Grid((1, 1), neighborhood)
     return TopographicScorer(
         "smoothness", _smoothness, neighborhood=neighborhood, standardize=standardize
     )

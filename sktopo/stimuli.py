@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sktopo._images import _as_chw
+from sktopo._images import as_chw
 from sktopo.noise import _check_value_range
 
 __all__ = ["blank", "eccentricity_probes", "sine_gratings", "symmetric_patterns"]
 
 
 def _settings(image_shape, value_range):
-    shape = _as_chw(image_shape)
+    shape = as_chw(image_shape)
     low, high = _check_value_range(value_range)
     return shape, low, high, (low + high) / 2
 

@@ -17,6 +17,7 @@ from sklearn.base import (
 )
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -285,7 +286,8 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of the shape of X, float32 (float64 if X is)
-            Noisy images, clipped to the value range.
+            Noisy images, clipped to the value range. Where `set_output` asks for a
+            frame, each image is a row of it.
         """
         check_is_fitted(self)
         X = validate_images(self, X, reset=False)
@@ -301,6 +303,8 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             rng=_ImageKeyed(seed, images),
             exponent=self.exponent,
         )
+        if _get_output_config("transform", self)["dense"] != "default":
+            return noisy.reshape(len(noisy), -1)  # a frame has two axes
         return noisy.reshape(X.shape)
 
     def __sklearn_tags__(self):
@@ -314,7 +318,7 @@ class _ImageKeyed:
     """Draws for a stack of images, each from a generator keyed by seed and image."""
 
     def __init__(self, seed, images):
-        keys = [zlib.crc32(image.tobytes()) for image in images]
+        keys = [zlib.crc32(image.astype(np.float32).tobytes()) for image in images]
         self._rngs = [np.random.Generator(np.random.Philox([seed, k])) for k in keys]
 
     def standard_normal(self, size, dtype):

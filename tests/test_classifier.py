@@ -699,7 +699,8 @@ class Rows(Callback):
 
     def on_batch_end(self, net, batch, training, **kwargs):
         if training:
-            self.epochs[-1].append(batch[0].reshape(len(batch[0]), -1)[:, 0].tolist())
+            images = batch[0]["images"]
+            self.epochs[-1].append(images[:, 0, 0, 0].tolist())
             if len(net.history) == self.interrupt_in:
                 raise self.error
 

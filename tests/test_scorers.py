@@ -74,10 +74,10 @@ def test_multi_scorer_equals_the_single_ones(fitted, held_out):
 
 def test_multi_scorer_runs_the_backbone_once(fitted, held_out, monkeypatch):
     calls = []
-    run = TopographicCNNClassifier._run
+    run = TopographicCNNClassifier._evaluate
     monkeypatch.setattr(
         TopographicCNNClassifier,
-        "_run",
+        "_evaluate",
         lambda self, X, *args: calls.append(len(X)) or run(self, X, *args),
     )
     names = [name for name in NAMES if name != "image_robustness"]

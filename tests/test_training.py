@@ -47,7 +47,8 @@ def test_epochs_differ_and_seeds_repeat():
 def test_batches_are_made_from_any_dtype(dtype, kept):
     X = np.arange(24).reshape(6, 4).astype(dtype)
     dataset = ImageDataset(X, np.arange(6), np.ones(6, np.float32), (1, 2, 2))
-    images, y, _ = dataset.__getitems__(np.array([4, 1]))
+    inputs, y = dataset.__getitems__(np.array([4, 1]))
+    images = inputs["images"]
     assert images.dtype == kept
     assert images.shape == (2, 1, 2, 2)
     assert np.array_equal(images[0].numpy().ravel(), X[4])

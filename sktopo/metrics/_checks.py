@@ -18,17 +18,35 @@ def check_activations(A, grid_shape=None, y=None):
                 f"{grid.n_units}. A must be (n_images, n_units), units row-major."
             )
     if y is not None:
-        y = column_or_1d(y)
+        y = check_labels(y)
         check_consistent_length(A, y)
     return A, grid, y
 
 
+def check_labels(y):
+    """Labels of one kind that can be sorted, none of them missing."""
+    if y is None:
+        raise ValueError("y is None; a class label for each image is needed.")
+    y = column_or_1d(y)
+    missing = y.dtype.kind == "f" and np.isnan(y).any()
+    try:
+        np.unique(y)
+    except TypeError:
+        missing = True
+    if missing:
+        raise ValueError(
+            "y holds missing labels (NaN, None) or labels of several kinds. Give one "
+            "label of one kind for each image."
+        )
+    return y
+
+
 def correlations(A):
     """Pearson correlation of the columns of A; nan for constant columns."""
-    A = A - A.mean(axis=0)
+    constant = A.min(axis=0) == A.max(axis=0)
     scale = np.abs(A).max(axis=0)
-    constant = np.ptp(A, axis=0) == 0
     A = A / np.where(scale > 0, scale, 1)
+    A = A - A.mean(axis=0)
     norm = np.sqrt(np.square(A).sum(axis=0))
     A = A / np.where(constant, 1, norm)
     r = np.clip(A.T @ A, -1, 1)

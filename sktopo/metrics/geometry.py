@@ -52,7 +52,7 @@ def representational_similarity(V: ArrayLike, metric: str = "cosine") -> np.ndar
     scale = np.abs(V).max(axis=1, keepdims=True)
     undefined = scale[:, 0] == 0
     if metric == "correlation":
-        undefined = np.ptp(V, axis=1) == 0
+        undefined = V.min(axis=1) == V.max(axis=1)
     V = V / np.where(scale > 0, scale, 1)
     if metric == "correlation":
         V = V - V.mean(axis=1, keepdims=True)
@@ -106,8 +106,8 @@ def rsm_similarity(R1: ArrayLike, R2: ArrayLike, metric: str = "cosine") -> floa
     a, b = R1[upper], R2[upper]
     if metric == "correlation":
         a, b = a - a.mean(), b - b.mean()
-        # what is left of equal entries is rounding
-        a, b = (np.where(np.abs(v).max() < 1e-12, 0.0, v) for v in (a, b))
+    # similarities of this size are what rounding leaves of 0
+    a, b = (np.where(np.abs(v).max() < 1e-12, 0.0, v) for v in (a, b))
     norms = np.linalg.norm(a) * np.linalg.norm(b)
     return float(np.clip(a @ b / norms, -1, 1)) if norms > 0 else float("nan")
 

@@ -57,7 +57,7 @@ def functional_localization(
     1.0
     """
     A, grid, _ = check_activations(A, grid_shape)
-    thresholds = np.atleast_1d(np.asarray(thresholds, dtype=float))
+    thresholds = np.asarray(thresholds, dtype=float).ravel()
     if not (np.abs(thresholds) <= 1).all():
         raise ValueError(f"thresholds must lie in [-1, 1]; got {thresholds.tolist()}.")
     first, second = np.triu_indices(grid.n_units, k=1)

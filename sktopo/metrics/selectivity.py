@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.utils import Bunch, check_array
 
 from sktopo.grid import Grid
-from sktopo.metrics._checks import check_activations
+from sktopo.metrics._checks import check_activations, check_labels
 from sktopo.metrics._permutation import permutation_null
 
 
@@ -44,8 +46,9 @@ def average_precision(
     >>> average_precision([[4], [3], [2], [1]], [1, 0, 1, 0]).round(4)
     array([[0.5   , 0.8333]])
     """
+    y = check_labels(y)
     A, _, y = check_activations(A, y=y)
-    classes = np.unique(y) if classes is None else np.asarray(classes)
+    classes = np.unique(y) if classes is None else np.atleast_1d(classes)
     # How many images are at least as active as this one: all, and of its own class.
     ranks = rankdata(-A, method="max", axis=0)
     scores = np.full((A.shape[1], len(classes)), np.nan)
@@ -105,11 +108,12 @@ def expert_units(
     >>> expert_units([[4], [3], [2], [1]], [1, 0, 1, 0], threshold=0.8)
     array([[False,  True]])
     """
-    if not 0 <= threshold <= 1:
+    if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
         raise ValueError(f"threshold must lie in [0, 1]; got {threshold!r}.")
     A = -check_array(A, dtype=np.float64, input_name="A") if anti else A
     precision = average_precision(A, y, classes)
-    return np.nan_to_num(precision, nan=-1.0) >= threshold
+    # average precision is a mean of ratios: what rounding takes must not count
+    return np.nan_to_num(precision, nan=-1.0) >= threshold - 1e-12
 
 
 def expert_counts(experts: ArrayLike) -> Bunch:
@@ -238,8 +242,9 @@ def _check_experts(experts):
 
 def _class_moments(A, y, classes, ddof):
     """Means, variances and counts of each class, and of all that is not the class."""
+    y = check_labels(y)
     A, _, y = check_activations(A, y=y)
-    classes = np.unique(y) if classes is None else np.asarray(classes)
+    classes = np.unique(y) if classes is None else np.atleast_1d(classes)
     shape = (A.shape[1], len(classes))
     moments = []
     for inside in (True, False):

@@ -66,15 +66,17 @@ def morans_i(
     """
     maps = _check_maps(maps)
     grid = Grid(maps.shape[1:], neighborhood)
+    rounding = 64 * np.finfo(float).eps
     if standardize:
-        std = maps.std(axis=0)
-        constant = np.ptp(maps, axis=0) == 0
-        maps = np.where(constant, 0.0, maps - maps.mean(axis=0)) / np.where(
-            constant, 1.0, std
-        )
-    constant = np.ptp(maps, axis=(1, 2)) == 0
+        constant = maps.min(axis=0) == maps.max(axis=0)
+        largest = np.abs(maps).max(axis=0)
+        maps = maps / np.where(largest > 0, largest, 1)
+        std = np.where(constant, 1.0, maps.std(axis=0))
+        maps = np.where(constant, 0.0, maps - maps.mean(axis=0)) / std
+        rounding = 1e-12  # of z-scores
     scale = np.abs(maps).max(axis=(1, 2), keepdims=True)
     z = maps / np.where(scale > 0, scale, 1)
+    constant = np.ptp(z, axis=(1, 2)) <= rounding
     z = z - z.mean(axis=(1, 2), keepdims=True)
     denominator = np.where(constant, 1.0, np.square(z).sum(axis=(1, 2)))
     factor = np.where(constant, np.nan, grid.n_units / len(grid.edges) / denominator)
@@ -299,14 +301,14 @@ def spatial_autocorrelation(
     if max_lag < 1:
         raise ValueError(f"max_lag must be 1 or more; got {max_lag!r}.")
     shape = maps.shape[1:]
-    maps = maps[np.ptp(maps, axis=(1, 2)) > 0]
     scale = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    z = maps / scale
+    z = maps / np.where(scale > 0, scale, 1)
+    z = z[np.ptp(z, axis=(1, 2)) > 64 * np.finfo(float).eps]
     z = z - z.mean(axis=(1, 2), keepdims=True)
     z /= np.sqrt(np.square(z).mean(axis=(1, 2), keepdims=True))
-    flat = z.reshape(len(z), -1)
+    flat = z.reshape(len(z), shape[0] * shape[1])
     # Mean over maps of the products of any two units: what each lag averages.
-    products = flat.T @ flat / max(len(flat), 1) if len(flat) else None
+    products = flat.T @ flat / len(flat) if len(flat) else None
     unit = np.arange(shape[0] * shape[1]).reshape(shape)
     steps, pairs = [], []
     for axis, name in enumerate(("row", "column")):
@@ -326,7 +328,7 @@ def spatial_autocorrelation(
     )
     table = pd.DataFrame(steps, columns=["axis", "lag"])
     table["correlation"] = observed
-    table["n_maps"] = len(maps)
+    table["n_maps"] = len(z)
     if n_permutations:
         table["null_mean"], table["excess"] = null_mean, excess
         table["p_value"] = p_value

@@ -293,7 +293,7 @@ def test_autocorrelation_brute_force(rng):
 
 
 def test_autocorrelation_of_constant_maps_and_one_row():
-    maps = np.stack([np.ones((1, 4)), np.arange(4.0)[None]])
+    maps = np.stack([np.full((1, 4), 0.1), np.arange(4.0)[None]])
     table = spatial_autocorrelation(maps)
     assert table["axis"].unique().tolist() == ["column"]
     assert (table["n_maps"] == 1).all()
@@ -314,7 +314,7 @@ def test_autocorrelation_null(rng):
 
 
 def test_difference_by_distance(rng):
-    row, column = np.indices((6, 6)).reshape(2, -1)
+    _row, column = np.indices((6, 6)).reshape(2, -1)
     ramp = difference_by_distance(column, (6, 6), n_permutations=99, random_state=0)
     distances = Grid((6, 6)).distances
     pairs = [
@@ -349,7 +349,7 @@ def test_equal_or_missing_values_have_no_smoothness():
     for values in (np.ones(9), np.full(9, np.nan)):
         found = difference_by_distance(values, (3, 3), n_permutations=5)
         assert np.isnan([found.smoothness, found.p_value]).all()
-    with pytest.raises(ValueError, match="each of 9 units.*got 4"):
+    with pytest.raises(ValueError, match=r"each of 9 units.*got 4"):
         difference_by_distance(np.ones(4), (3, 3))
     with pytest.raises(ValueError, match="infinity"):
         difference_by_distance(np.full(9, np.inf), (3, 3))
@@ -358,7 +358,7 @@ def test_equal_or_missing_values_have_no_smoothness():
 def test_a_known_answer(rng):
     """Smooth, independent, sign-flipping and striped activations, told apart."""
     shape, n = (11, 11), 600
-    row, column = np.indices(shape)
+    row, _column = np.indices(shape)
     smooth = smooth_field(rng, n, shape)
     noise = rng.normal(size=(n, *shape))
     flipping = smooth * np.where(rng.random(shape) < 0.5, 1, -1)
