@@ -43,19 +43,20 @@ for name, topo_loss in {"control": None, "WS": "ws", "AS": "as"}.items():
 # Look at the maps
 # ----------------
 # One row a network, one column an image. Colour is the response before the ReLU in
-# units of the network's standard deviation; Moran's I, averaged over all test images,
-# says how smooth the maps are (about 0 without structure, towards 1 when smooth).
+# units of the network's standard deviation, about its mean; Moran's I, averaged over all
+# test images, says how smooth the maps are (about 0 without structure, towards 1).
 
 chosen = [int(np.flatnonzero(y_test == label)[0]) for label in (0, 1, 4, 7, 8)]
 figure, axes = plt.subplots(
     4,
     len(chosen),
-    figsize=(8, 6.8),
+    figsize=(7.5, 6.8),
     layout="constrained",
     num="maps_control_ws_as",
 )
 for ax, index in zip(axes[0], chosen):
     ax.imshow(X_test[index, 0], cmap="gray_r")
+    ax.set_title(f"a {y_test[index]}", fontsize=10)
 axes[0, 0].set_ylabel("image", fontsize=10)
 for row, (name, model) in zip(axes[1:], models.items()):
     maps = model.activation_maps(X_test)
@@ -68,10 +69,21 @@ for row, (name, model) in zip(axes[1:], models.items()):
         drawn = ax.imshow(
             (maps[index] - maps.mean()) / maps.std(), cmap="RdBu_r", vmin=-3, vmax=3
         )
-    row[0].set_ylabel(f"{name}\nMoran's I {smoothness:.2f}", fontsize=10)
+    row[0].set_ylabel(
+        f"{name}\nMoran's I {smoothness:.2f}\naccuracy {accuracy:.2f}", fontsize=9
+    )
 for ax in axes.flat:
     ax.set_xticks([])
     ax.set_yticks([])
-figure.colorbar(drawn, ax=axes[1:], label="response (standard deviations)", shrink=0.7)
-figure.suptitle(f"Digits, lam 1, one seed (n = {len(X_test)} test images)", fontsize=11)
+figure.colorbar(
+    drawn,
+    ax=axes[1:],
+    label="response about the mean (standard deviations)",
+    shrink=0.7,
+    extend="both",
+)
+figure.suptitle(
+    f"One network a row, one seed; WS and AS at lam 1 (n = {len(X_test)} test images)",
+    fontsize=11,
+)
 plt.show()

@@ -182,6 +182,26 @@ def test_damaged_files(tmp_path, rng, offline):
         datasets.fetch_mnist(data_home=tmp_path)
 
 
+def test_damaged_archives_leave_nothing_behind(tmp_path, rng, offline):
+    folder = tmp_path / "MNIST" / "raw"
+    write_idx(folder, True, rng)
+    archive = folder / f"{IDX[0]}.gz"
+    whole = archive.read_bytes()
+    for damaged in (whole[:200], b"no archive", whole[:-8] + b"12345678"):
+        archive.write_bytes(damaged)
+        with pytest.raises(OSError, match=rf"{IDX[0]}.*cannot be unpacked.*delete it"):
+            datasets.fetch_mnist(data_home=tmp_path)
+        assert sorted(p.suffix for p in folder.iterdir()) == [".gz"] * 4
+
+
+def test_images_and_labels_must_belong_together(tmp_path, rng, offline):
+    folder = tmp_path / "MNIST" / "raw"
+    write_idx(folder, False, rng)
+    (folder / IDX[1]).write_bytes(struct.pack(">2i", 2049, 2) + bytes(2))
+    with pytest.raises(OSError, match="6 images, 2 labels"):
+        datasets.fetch_mnist(data_home=tmp_path)
+
+
 @pytest.mark.parametrize("fetch", [*FETCHERS, datasets.load_digits_images])
 def test_unknown_subset(fetch):
     with pytest.raises(ValueError, match=r"\['train', 'test', 'all'\]; got 'valid'"):
