@@ -179,18 +179,10 @@ def _robustness(evaluation, seed, table):
 
 def _tuning(evaluation, seed, table):
     classifier, grid = evaluation.classifier, evaluation.classifier.grid_
-
-    def respond(images):
-        return classifier._evaluate(images, Head.activations)[0]
-
     shape, value_range = classifier.image_shape_, classifier.pixel_range_
-    rest = respond(stimuli.blank(shape, value_range))[0]
     scale = evaluation.activations.std(axis=0)
 
-    images, gratings = stimuli.sine_gratings(shape, value_range)
-    R = pd.DataFrame(respond(images))
-    R = R.groupby(gratings["orientation"].to_numpy()).mean()
-    found = metrics.orientation_tuning(R.to_numpy().T, R.index, rest, scale)
+    found = _orientation(classifier, scale)
     for name in ("amplitude", "strength", "osi"):
         table.add_mean(f"orientation_{name}", found[name])
     n_units = grid.n_units
@@ -216,13 +208,36 @@ def _tuning(evaluation, seed, table):
             shape, value_range, axis=axis, random_state=seed
         )
         symmetric = halves["symmetric"].to_numpy()
-        d = metrics.d_prime(respond(patterns), symmetric)
+        d = metrics.d_prime(_respond(classifier, patterns), symmetric)
         table.add_mean("symmetry_d_prime", d[:, -1], axis)
 
-    probes, places = stimuli.eccentricity_probes(shape, value_range)
-    found = metrics.eccentricity_profile(respond(probes), places["eccentricity"], rest)
+    found = _eccentricity(classifier)
     table.add_mean("eccentricity", found.E)
     table.add_mean("eccentricity_relative", found.relative)
+
+
+def _respond(classifier, images):
+    """Activations, without the checks that images of our own making do not need."""
+    return classifier._evaluate(images, Head.activations)[0]
+
+
+def _orientation(classifier, scale):
+    """Orientation tuning of the grid units, from gratings in the training range."""
+    settings = classifier.image_shape_, classifier.pixel_range_
+    images, gratings = stimuli.sine_gratings(*settings)
+    R = pd.DataFrame(_respond(classifier, images))
+    R = R.groupby(gratings["orientation"].to_numpy()).mean()
+    rest = _respond(classifier, stimuli.blank(*settings))[0]
+    return metrics.orientation_tuning(R.to_numpy().T, R.index, rest, scale)
+
+
+def _eccentricity(classifier):
+    """Eccentricity profiles of the grid units, from probes in the training range."""
+    settings = classifier.image_shape_, classifier.pixel_range_
+    probes, places = stimuli.eccentricity_probes(*settings)
+    rest = _respond(classifier, stimuli.blank(*settings))[0]
+    responses = _respond(classifier, probes)
+    return metrics.eccentricity_profile(responses, places["eccentricity"], rest)
 
 
 def _mirror(evaluation, flip):
@@ -231,9 +246,7 @@ def _mirror(evaluation, flip):
     parts = []
     for rows in slices(len(evaluation.y), 4096):
         images = as_batch(evaluation.X, rows, classifier.image_shape_).numpy()
-        mirrored = np.flip(images, axis=flip)
-        activations, _ = classifier._evaluate(mirrored, Head.activations)
-        parts.append(activations)
+        parts.append(_respond(classifier, np.flip(images, axis=flip)))
     return np.concatenate(parts)
 
 
