@@ -25,6 +25,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/measures.py
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

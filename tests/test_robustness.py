@@ -11,7 +11,12 @@ from sklearn.preprocessing import FunctionTransformer
 from sktopo import TopographicCNNClassifier
 from sktopo._evaluation import Evaluation
 from sktopo.noise import add_noise
-from sktopo.robustness import image_noise_curve, weight_noise_curve
+from sktopo.robustness import (
+    area_under_curve,
+    image_noise_curve,
+    pruning_curve,
+    weight_noise_curve,
+)
 
 
 @pytest.fixture(scope="module")
@@ -240,3 +245,78 @@ def test_unfitted(held_out):
 
     with pytest.raises(NotFittedError):
         weight_noise_curve(TopographicCNNClassifier(), *held_out)
+
+
+# ------------------------------------------------------------------ pruning and areas
+
+
+def test_pruning_by_hand(fitted, held_out):
+    X, y = held_out
+    orders = ["zeros", "readout_norm", "random", "block"]
+    curve = pruning_curve(fitted, X, y, orders, [0, 0.25, 1], random_state=0)
+    assert curve.columns.tolist() == [
+        "order",
+        "fraction",
+        "n_pruned",
+        "accuracy",
+        "accuracy_change",
+    ]
+    assert curve["n_pruned"].tolist() == [0, 30, 121] * 4
+    clean = fitted.score(X, y)
+    assert (curve["accuracy"][curve["fraction"] == 0] == clean).all()
+    assert curve["accuracy"][curve["fraction"] == 1].nunique() == 1
+    np.testing.assert_allclose(curve["accuracy_change"], curve["accuracy"] - clean)
+
+    A, W = np.maximum(fitted.transform(X), 0), fitted.readout_weights_
+    bias = fitted.module_.readout.bias.detach().numpy()
+    ranked = {
+        "zeros": np.argsort(-(A == 0).mean(axis=0), kind="stable"),
+        "readout_norm": np.argsort(np.linalg.norm(W, axis=0), kind="stable"),
+    }
+    for order, units in ranked.items():
+        kept = A.copy()
+        kept[:, units[:30]] = 0
+        accuracy = np.mean((kept @ W.T + bias).argmax(axis=1) == y)
+        found = curve[(curve["order"] == order) & (curve["n_pruned"] == 30)]
+        assert found["accuracy"].item() == pytest.approx(accuracy, abs=2 / len(y))
+
+
+def test_pruning_dead_units_changes_nothing(quick, digits):
+    X, y = digits
+    clf = quick.set_params(max_epochs=4).fit(X[:400], y[:400])
+    with torch.no_grad():
+        clf.module_.grid.weight[:5] = 0
+        clf.module_.grid.bias[:5] = -1
+    curve = pruning_curve(clf, X, y, fractions=[0, 5 / 20])
+    assert curve["accuracy_change"].tolist() == [0, 0]
+
+
+def test_pruning_seeds(fitted, held_out):
+    curves = [
+        pruning_curve(fitted, *held_out, ["random", "block"], [0.5], random_state=s)
+        for s in (0, 0, 1)
+    ]
+    pd.testing.assert_frame_equal(curves[0], curves[1])
+    assert not curves[0].equals(curves[2])
+    for settings in ({"order": "size"}, {"fractions": [1.5]}, {"fractions": [np.nan]}):
+        with pytest.raises(ValueError, match=r"must be among|must lie in"):
+            pruning_curve(fitted, *held_out, **settings)
+
+
+def test_area_under_curves(fitted, held_out):
+    weights = weight_noise_curve(fitted, *held_out, random_state=0)
+    area = area_under_curve(weights)
+    mean = weights.groupby("sigma")["accuracy"].mean()
+    expected = np.trapezoid(mean, mean.index)
+    assert area["area"].item() == pytest.approx(expected)
+    assert area["mean_accuracy"].item() == pytest.approx(expected / 0.95)
+    assert area["unit"].item() == "accuracy x sigma"
+    images = area_under_curve(image_noise_curve(fitted, *held_out, random_state=0))
+    assert images["curve"].tolist() == ["white", "pink", "salt_and_pepper"]
+    assert images["n_points"].tolist() == [5, 5, 5]
+    pruned = area_under_curve(pruning_curve(fitted, *held_out, ["zeros", "random"]))
+    assert pruned["unit"].unique().tolist() == ["accuracy x share of units"]
+    with pytest.raises(ValueError, match="got columns"):
+        area_under_curve(pd.DataFrame({"lam": [1]}))
+    with pytest.raises(ValueError, match="two points or more"):
+        area_under_curve(weights[weights["sigma"] == 0.5])
