@@ -274,7 +274,8 @@ def consistency(
     triangles = np.stack(
         [1 - representational_similarity(A, "correlation")[upper] for A in models]
     )
-    r = correlations(triangles.T)
+    undefined = np.isnan(triangles).any(axis=1)
+    r = correlations(np.where(undefined[:, None], 0.0, triangles).T)
     first, second = np.triu_indices(len(models), k=1)
     pairs = pd.DataFrame(
         {"first": first, "second": second, "correlation": r[first, second]}

@@ -572,6 +572,45 @@ class DifferenceByDistanceDisplay:
         self.label = label
         self.name = name
 
+    @classmethod
+    def from_values(
+        cls,
+        values: ArrayLike,
+        grid_shape: tuple[int, int],
+        *,
+        period: float | None = None,
+        label: str = "difference of the value",
+        name=None,
+        ax=None,
+        **kwargs,
+    ) -> DifferenceByDistanceDisplay:
+        """Compute the curve of one value a unit and draw it.
+
+        Parameters
+        ----------
+        values : array-like of shape (n_units,)
+            One value a unit; nan is left out.
+        grid_shape : tuple of (int, int)
+            Rows and columns.
+        period : float, default=None
+            Period of a circular value.
+        label : str, default="difference of the value"
+            Label of the vertical axis, with its unit.
+        name : str, default=None
+            Label of the curve.
+        ax : Axes, default=None
+            Where to draw.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        DifferenceByDistanceDisplay
+            The display.
+        """
+        result = metrics.difference_by_distance(values, grid_shape, period)
+        return cls(result, label, name).plot(ax=ax, **kwargs)
+
     def plot(self, ax=None, **kwargs) -> DifferenceByDistanceDisplay:
         """Draw the curve.
 

@@ -191,6 +191,8 @@ def test_difference_by_distance():
     assert display.ax_.get_ylabel() == "difference (degrees)"
     assert display.ax_.get_title() == "smoothness 0.80, 6 units"
     assert display.ax_.get_ylim()[0] == 0
+    same = plotting.DifferenceByDistanceDisplay.from_values(np.arange(6.0), (1, 6))
+    assert same.line_.get_ydata().tolist() == [1, 2, 3, 4, 5]
 
 
 def test_lambda_curve(rng):
