@@ -1,19 +1,21 @@
 """Displays, in the manner of scikit-learn's; they need the extra `plot`."""
 
-from sktopo.plotting._curves import (
+from sktopo.plotting.correlations import (
     CorrelationDistanceDisplay,
     CorrelationHistogramDisplay,
     DifferenceByDistanceDisplay,
+)
+from sktopo.plotting.curves import (
     EccentricityDisplay,
     LambdaCurveDisplay,
     RobustnessDisplay,
-    RSMDisplay,
 )
-from sktopo.plotting._maps import (
+from sktopo.plotting.maps import (
     ExpertMapDisplay,
     GridMapDisplay,
     OrientationMapDisplay,
 )
+from sktopo.plotting.similarity import RSMDisplay
 
 __all__ = [
     "CorrelationDistanceDisplay",

@@ -86,3 +86,9 @@ def hue_circle(angle):
     linear = np.clip(xyz @ to_rgb.T, 0, 1)
     low = 12.92 * linear
     return np.where(linear <= 0.0031308, low, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def legend(ax, name, loc="best"):
+    """A legend if there is a name to show."""
+    if name is not None:
+        ax.legend(frameon=False, fontsize=8, loc=loc)

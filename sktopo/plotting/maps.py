@@ -10,6 +10,7 @@ from sktopo import metrics
 from sktopo._evaluation import open_estimator
 from sktopo.grid import Grid
 from sktopo.measure import _orientation
+from sktopo.metrics._checks import check_activations
 from sktopo.plotting._base import (
     COLORS,
     DIVERGING,
@@ -121,7 +122,7 @@ class GridMapDisplay:
         GridMapDisplay
             The display.
         """
-        A, grid, _ = metrics._checks.check_activations(A, grid_shape)
+        A, grid, _ = check_activations(A, grid_shape)
         return cls(A.reshape(-1, *grid.shape), titles).plot(ax=ax, **kwargs)
 
     @classmethod
@@ -267,7 +268,7 @@ class ExpertMapDisplay:
         ExpertMapDisplay
             The display.
         """
-        metrics._checks.check_activations(A, grid_shape)
+        check_activations(A, grid_shape)
         precision = metrics.average_precision(A, y)
         best = np.where(
             precision.max(axis=1) >= threshold, precision.argmax(axis=1), -1
