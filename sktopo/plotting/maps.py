@@ -54,7 +54,7 @@ class GridMapDisplay:
     >>> import numpy as np
     >>> from sktopo.plotting import GridMapDisplay
     >>> display = GridMapDisplay.from_values(np.arange(12), (3, 4), label="number")
-    >>> display.plot().figure_.axes[0].images[0].get_array().shape
+    >>> display.ax_[0].images[0].get_array().shape
     (3, 4)
     """
 
@@ -127,9 +127,15 @@ class GridMapDisplay:
 
     @classmethod
     def from_values(
-        cls, values: ArrayLike, grid_shape: tuple[int, int], *, label: str = "value"
+        cls,
+        values: ArrayLike,
+        grid_shape: tuple[int, int],
+        *,
+        label: str = "value",
+        ax=None,
+        **kwargs,
     ) -> GridMapDisplay:
-        """Make a display of one value a unit; call `plot` to draw it.
+        """Draw one value a unit.
 
         Parameters
         ----------
@@ -139,13 +145,29 @@ class GridMapDisplay:
             Rows and columns.
         label : str, default="value"
             What the value is, with its unit.
+        ax : Axes, default=None
+            Where to draw.
+        **kwargs : dict
+            Passed to `imshow`.
 
         Returns
         -------
         GridMapDisplay
             The display.
+
+        Raises
+        ------
+        ValueError
+            If there is not one value for each unit.
         """
-        return cls(np.reshape(values, (1, *Grid(grid_shape).shape)), label=label)
+        grid = Grid(grid_shape)
+        if np.size(values) != grid.n_units:
+            raise ValueError(
+                f"values must hold one value for each of {grid.n_units} units of a grid "
+                f"of {grid.shape}; got {np.size(values)}."
+            )
+        maps = np.reshape(values, (1, *grid.shape))
+        return cls(maps, label=label).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> GridMapDisplay:
         """Draw the maps with one colour scale.

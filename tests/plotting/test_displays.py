@@ -49,12 +49,14 @@ def test_grid_maps_of_values_and_given_axes():
     values = np.arange(12.0)
     values[3] = np.nan
     _, ax = plt.subplots()
-    display = plotting.GridMapDisplay.from_values(values, (3, 4), label="d'").plot(ax)
+    display = plotting.GridMapDisplay.from_values(values, (3, 4), label="d'", ax=ax)
     assert display.ax_[0] is ax
     assert ax.images[0].get_clim() == (0, 11)
     assert display.figure_.axes[-1].get_ylabel() == "d'"
     with pytest.raises(ValueError, match="as many axes; got 1"):
         plotting.GridMapDisplay(np.ones((2, 3, 4))).plot(ax)
+    with pytest.raises(ValueError, match=r"each of 4 units .* got 12"):
+        plotting.GridMapDisplay.from_values(values, (2, 2))
     with pytest.raises(ValueError, match="A has 12 units"):
         plotting.GridMapDisplay.from_activations(np.ones((1, 12)), (2, 2))
 
