@@ -163,8 +163,8 @@ class GridMapDisplay:
         grid = Grid(grid_shape)
         if np.size(values) != grid.n_units:
             raise ValueError(
-                f"values must hold one value for each of {grid.n_units} units of a grid "
-                f"of {grid.shape}; got {np.size(values)}."
+                f"values must hold one value for each of {grid.n_units} units of a "
+                f"grid of {grid.shape}; got {np.size(values)}."
             )
         maps = np.reshape(values, (1, *grid.shape))
         return cls(maps, label=label).plot(ax=ax, **kwargs)
