@@ -109,7 +109,8 @@ def step_row(X, y, precision):
         net = clf.fit(X[:640], y[:640]).net_
         net.history.new_epoch()
         net.history.new_batch()
-        batch = (torch.from_numpy(X[:64]), torch.from_numpy(y[:64]), torch.ones(64))
+        inputs = {"images": torch.from_numpy(X[:64]), "weights": torch.ones(64)}
+        batch = (inputs, torch.from_numpy(y[:64]))
         contestants[name] = (lambda net=net, batch=batch: net.train_step(batch), 20)
     spent = fastest(**contestants)
     return (
