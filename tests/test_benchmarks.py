@@ -1,0 +1,39 @@
+"""The baselines compute what we compute, and the benchmarks still run."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sktopo.losses import WeightSimilarity
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import baselines
+import run
+
+
+def test_pair_by_pair_loss_is_our_loss():
+    weights = torch.randn(121, 64, generator=torch.Generator().manual_seed(0))
+    ours = WeightSimilarity((11, 11))(weights).item()
+    assert baselines.pair_by_pair_loss(weights).item() == pytest.approx(ours, rel=1e-5)
+
+
+def test_both_baseline_networks_compute_the_same():
+    published, tight = (
+        baselines.PublishedNetwork().eval(),
+        baselines.TightNetwork().eval(),
+    )
+    tight.load_state_dict(published.state_dict())
+    x = torch.randn(3, 1, 28, 28)
+    by_steps = tight.readout(tight.grid(tight.features(x)).relu())
+    torch.testing.assert_close(by_steps, published(x))
+
+
+def test_rows_of_the_table(monkeypatch, rng):
+    monkeypatch.setattr(run, "N_TURNS", 1)
+    X = rng.integers(0, 256, size=(640, 1, 28, 28), dtype=np.uint8)
+    y = np.arange(640) % 10
+    rows = [*run.loss_rows(), *run.fit_rows(X, y)]
+    assert all(len(row) == 4 and np.isfinite(row[1]) for row in rows)
