@@ -398,8 +398,12 @@ def _pruning(evaluation, order, fractions, seed):
     if unknown := [name for name in orders if name not in ORDERS]:
         raise ValueError(f"order must be among {sorted(ORDERS)}; got {unknown}.")
     fractions = list(dict.fromkeys(np.atleast_1d(fractions).tolist()))
-    if not all(isinstance(f, Real) and 0 <= f <= 1 for f in fractions):
-        raise ValueError(f"fractions must lie in [0, 1]; got {fractions}.")
+    inside = all(isinstance(f, Real) and 0 <= f <= 1 for f in fractions)
+    if not orders or not fractions or not inside:
+        raise ValueError(
+            f"Give one order and one fraction or more, fractions must lie in [0, 1]; "
+            f"got {orders} and {fractions}."
+        )
     grid, head = evaluation.classifier.grid_, evaluation.head
     rng = np.random.default_rng(seed)
     center = rng.integers(grid.n_units)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sktopo._images import as_chw
+from sktopo.metrics._checks import check_whole
 from sktopo.noise import _check_value_range
 
 __all__ = ["blank", "eccentricity_probes", "sine_gratings", "symmetric_patterns"]
@@ -106,10 +107,9 @@ def sine_gratings(
     """
     if not 0 <= contrast <= 1:
         raise ValueError(f"contrast must lie in [0, 1]; got {contrast!r}.")
-    if min(n_orientations, n_frequencies, n_phases) < 1:
-        raise ValueError(
-            "Numbers of orientations, frequencies and phases must be 1 up."
-        )
+    check_whole("n_orientations", n_orientations, 1)
+    check_whole("n_frequencies", n_frequencies, 1)
+    check_whole("n_phases", n_phases, 1)
     (channels, height, width), low, high, middle = _settings(image_shape, value_range)
     size = min(height, width)
     orientations = np.arange(n_orientations) * 180 / n_orientations
@@ -196,10 +196,7 @@ def symmetric_patterns(
     """
     if axis not in ("left-right", "up-down"):
         raise ValueError(f"axis must be 'left-right' or 'up-down'; got {axis!r}.")
-    if n < 2:
-        raise ValueError(
-            f"n must be 2 or more, so that halves can be swapped; got {n}."
-        )
+    check_whole("n", n, 2)  # halves are swapped between patterns
     (channels, height, width), low, high, middle = _settings(image_shape, value_range)
     if axis == "up-down":
         height, width = width, height
@@ -277,8 +274,7 @@ def eccentricity_probes(
     >>> images.shape
     (5000, 1, 28, 28)
     """
-    if n_textures < 1:
-        raise ValueError(f"n_textures must be 1 or more; got {n_textures!r}.")
+    check_whole("n_textures", n_textures, 1)
     (channels, height, width), low, high, middle = _settings(image_shape, value_range)
     size = min(height, width)
     side = max(1, size // 7)

@@ -1,5 +1,7 @@
 """Checks of what metrics are given (private)."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
@@ -21,6 +23,14 @@ def check_activations(A, grid_shape=None, y=None):
         y = check_labels(y)
         check_consistent_length(A, y)
     return A, grid, y
+
+
+def check_whole(name, value, least):
+    """Raise a ValueError unless `value` is an integer of at least `least`."""
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(
+            f"{name} must be an integer of {least} or more; got {value!r}."
+        )
 
 
 def check_labels(y):

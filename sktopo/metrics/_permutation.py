@@ -1,8 +1,8 @@
 """Nulls of spatial measures: the same values at shuffled positions (private)."""
 
-from numbers import Integral
-
 import numpy as np
+
+from sktopo.metrics._checks import check_whole
 
 # What rounding may take from a statistic that equals the observed one.
 _ROUNDING = 1e-12
@@ -36,10 +36,7 @@ def permutation_null(statistic, n_units, n_permutations, random_state, tail):
         excess is observed minus null_mean; all but `observed` are nan where that is,
         and without permutations.
     """
-    if not isinstance(n_permutations, Integral) or n_permutations < 0:
-        raise ValueError(
-            f"n_permutations must be an integer of 0 or more; got {n_permutations!r}."
-        )
+    check_whole("n_permutations", n_permutations, 0)
     observed = np.asarray(statistic(np.arange(n_units)), dtype=float)
     if not n_permutations:
         nothing = np.full(observed.shape, np.nan)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
-from sktopo.metrics._checks import check_activations
+from sktopo.metrics._checks import check_activations, check_whole
 
 
 def activation_entropy(
@@ -43,8 +43,7 @@ def activation_entropy(
     array([2.])
     """
     A, _, _ = check_activations(A)
-    if bins < 1:
-        raise ValueError(f"bins must be 1 or more; got {bins!r}.")
+    check_whole("bins", bins, 1)
     if value_range is None:
         low, high = A.min(axis=0), A.max(axis=0)
     else:
@@ -119,7 +118,8 @@ def activation_variance(A: ArrayLike, weights: ArrayLike | None = None) -> np.nd
     array([1.])
     """
     A, _, _ = check_activations(A)
-    variance = A.var(axis=0)
+    with np.errstate(over="ignore"):  # beyond float64: infinite
+        variance = A.var(axis=0)
     if weights is None:
         return variance
     norm = weight_norm(weights)

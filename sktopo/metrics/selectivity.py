@@ -245,6 +245,9 @@ def _class_moments(A, y, classes, ddof):
     y = check_labels(y)
     A, _, y = check_activations(A, y=y)
     classes = np.unique(y) if classes is None else np.atleast_1d(classes)
+    # both measures ignore the scale, and squares of it must stay in range
+    largest = np.abs(A).max(axis=0)
+    A = A / np.where(largest > 0, largest, 1)
     shape = (A.shape[1], len(classes))
     moments = []
     for inside in (True, False):

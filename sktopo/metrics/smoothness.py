@@ -9,7 +9,7 @@ from scipy.stats import kurtosis, skew
 from sklearn.utils import Bunch, check_array
 
 from sktopo.grid import Grid, neighbor_sum
-from sktopo.metrics._checks import check_activations, correlations
+from sktopo.metrics._checks import check_activations, check_whole, correlations
 from sktopo.metrics._permutation import permutation_null
 
 
@@ -298,8 +298,7 @@ def spatial_autocorrelation(
     [-1.0, 1.0, 1.0, 1.0]
     """
     maps = _check_maps(maps)
-    if max_lag < 1:
-        raise ValueError(f"max_lag must be 1 or more; got {max_lag!r}.")
+    check_whole("max_lag", max_lag, 1)
     shape = maps.shape[1:]
     scale = np.abs(maps).max(axis=(1, 2), keepdims=True)
     z = maps / np.where(scale > 0, scale, 1)
@@ -371,7 +370,8 @@ def difference_by_distance(
     Raises
     ------
     ValueError
-        If the values do not fit the grid or are infinite.
+        If the values do not fit the grid or are infinite, or on a period that is not
+        positive.
 
     Examples
     --------
@@ -390,6 +390,8 @@ def difference_by_distance(
             f"values must hold one value for each of {grid.n_units} units of a grid of "
             f"{grid.shape}; got {len(values)}."
         )
+    if period is not None and not 0 < period < np.inf:
+        raise ValueError(f"period must be a positive number or None; got {period!r}.")
     first, second, whole, distances = _distance_bins(grid)
     difference = np.abs(values[:, None] - values)
     if period is not None:

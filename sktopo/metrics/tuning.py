@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_array
 
-from sktopo.metrics._checks import check_activations
+from sktopo.metrics._checks import check_activations, check_labels, check_whole
 
 # Modulation in standard deviations over images under which nothing is preferred.
 LEAST_AMPLITUDE = 0.05
@@ -73,10 +73,8 @@ def orientation_tuning(
             f"R must be (n_units, n_orientations); it has {n_angles} columns for "
             f"{len(angles)} orientations."
         )
-    blank, scale = (
-        np.broadcast_to(np.asarray(v, dtype=float), n_units)
-        for v in (blank, 1.0 if scale is None else scale)
-    )
+    blank = _per_unit("blank", blank, n_units)
+    scale = _per_unit("scale", 1.0 if scale is None else scale, n_units)
     rotation = np.exp(2j * np.deg2rad(angles))
     amplitude = np.abs(R @ rotation) * 2 / n_angles
     amplitude = amplitude / np.where(scale > 0, scale, np.nan)
@@ -104,6 +102,17 @@ def orientation_tuning(
         amplitude=amplitude,
         n_undefined=int(np.isnan(preferred).sum()),
     )
+
+
+def _per_unit(name, values, n_units):
+    """One finite value for each unit, from one for all or one each."""
+    values = np.asarray(values, dtype=float)
+    if values.shape not in ((), (1,), (n_units,)) or not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} must be one finite value, or one for each of {n_units} units; got "
+            f"shape {values.shape}."
+        )
+    return np.broadcast_to(values, n_units)
 
 
 def symmetry_sensitivity(
@@ -146,6 +155,7 @@ def symmetry_sensitivity(
     >>> symmetry_sensitivity(A, A * [1, -1], np.zeros(50)).r.round(6)
     array([ 1., -1.])
     """
+    y = check_labels(y)
     A, _, y = check_activations(A, y=y)
     A_mirror, _, _ = check_activations(A_mirror)
     if A.shape != A_mirror.shape:
@@ -227,10 +237,11 @@ def eccentricity_profile(
     """
     A, _, _ = check_activations(A)
     r = np.asarray(eccentricity, dtype=float).ravel()
-    if len(r) != len(A) or n_rings < 1:
+    check_whole("n_rings", n_rings, 1)
+    if len(r) != len(A) or not np.isfinite(r).all():
         raise ValueError(
-            f"eccentricity must hold one value for each of {len(A)} probes, and "
-            f"n_rings be 1 or more; got {len(r)} and {n_rings!r}."
+            f"eccentricity must hold one finite value for each of {len(A)} probes; got "
+            f"{len(r)}, of which {int(np.isfinite(r).sum())} are finite."
         )
     ring = np.where(r == 1, n_rings - 1, np.floor(r * n_rings)).astype(int)
     n = np.bincount(ring[(ring >= 0) & (r <= 1)], minlength=n_rings)
@@ -239,7 +250,7 @@ def eccentricity_profile(
     radius = (np.arange(n_rings) + 0.5) / n_rings
     means = pd.DataFrame(A).groupby(ring).mean().reindex(range(n_rings))
     profile = means.to_numpy().T
-    above = np.maximum(profile - np.broadcast_to(blank, A.shape[1])[:, None], 0)
+    above = np.maximum(profile - _per_unit("blank", blank, A.shape[1])[:, None], 0)
     above = np.nan_to_num(above)  # empty rings
     total = above.sum(axis=1)
     E = above @ radius / np.where(total > 0, total, np.nan)

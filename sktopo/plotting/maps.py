@@ -203,11 +203,12 @@ class GridMapDisplay:
         axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) != n_maps:
             raise ValueError(f"{n_maps} map(s) need as many axes; got {len(axes)}.")
-        if np.nanmin(self.maps) < 0:
+        known = self.maps[np.isfinite(self.maps)]
+        if (known < 0).any():
             limit = symmetric_limit(self.maps)
             style = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
         else:
-            low, high = np.nanmin(self.maps), np.nanmax(self.maps)
+            low, high = (known.min(), known.max()) if len(known) else (0, 1)
             style = {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
         for i, (axis, values) in enumerate(zip(axes, self.maps)):
             axis.set_facecolor(NEUTRAL)
@@ -470,7 +471,18 @@ class OrientationMapDisplay:
         -------
         OrientationMapDisplay
             Itself.
+
+        Raises
+        ------
+        ValueError
+            If there is not one orientation and one strength for each unit.
         """
+        n_units = Grid(self.grid_shape).n_units
+        if len(self.preferred) != n_units or len(self.strength) != n_units:
+            raise ValueError(
+                f"A grid of {self.grid_shape} needs {n_units} orientations and as many "
+                f"strengths; got {len(self.preferred)} and {len(self.strength)}."
+            )
         pyplot()
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import ListedColormap, Normalize

@@ -276,3 +276,28 @@ def test_consistency_of_constant_models_is_undefined(rng):
     found = consistency([np.ones((4, 3)), A, 2 * A])
     assert np.isnan(found.pairs["correlation"][:2]).all()
     assert found.pairs["correlation"][2] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda A: activation_entropy(A, bins=2.5),
+        lambda A: spatial_autocorrelation(A.reshape(-1, *SHAPE), max_lag=2.5),
+        lambda A: metrics.difference_by_distance(A[0], SHAPE, period=0),
+        lambda A: metrics.difference_by_distance(A[0], SHAPE, period=-180),
+        lambda A: metrics.orientation_tuning(A, np.arange(N_UNITS), blank=[1, 2, 3]),
+        lambda A: metrics.eccentricity_profile(A, np.full(len(A), np.nan)),
+        lambda A: symmetry_sensitivity(A, A, None),
+    ],
+)
+def test_settings_are_checked(call, rng):
+    with pytest.raises(ValueError, match=r"must|y is None"):
+        call(rng.normal(size=(9, N_UNITS)))
+
+
+@pytest.mark.parametrize("gain", [1e-200, 1e200])
+def test_scale_leaves_the_range_of_squares(gain, rng):
+    A, y = rng.normal(size=(30, 4)), np.arange(30) % 3
+    for function in (d_prime, t_statistic):
+        np.testing.assert_allclose(function(A * gain, y), function(A, y), rtol=1e-9)
+    assert np.isinf(activation_variance(A * 1e200)).all()

@@ -61,6 +61,13 @@ def test_grid_maps_of_values_and_given_axes():
         plotting.GridMapDisplay.from_activations(np.ones((1, 12)), (2, 2))
 
 
+def test_maps_without_any_value_are_grey():
+    display = plotting.GridMapDisplay.from_values([np.nan] * 12, (3, 4))
+    assert display.ax_[0].images[0].get_array().mask.all()
+    with pytest.raises(ValueError, match="needs 4 orientations"):
+        plotting.OrientationMapDisplay([1, 2, 3], [1, 1, 1], (2, 2)).plot()
+
+
 def test_expert_map(fitted, held_out):
     X, y = held_out
     display = plotting.ExpertMapDisplay.from_estimator(fitted, X, y, threshold=0.6)
