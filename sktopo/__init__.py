@@ -29,4 +29,4 @@ __all__ = [
     "scorers",
     "stimuli",
 ]
-__version__ = "0.1.0.dev0"
+__version__ = "0.2.0.dev0"

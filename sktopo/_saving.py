@@ -1,0 +1,525 @@
+"""A fitted classifier as one file of tensors and JSON, without pickle (private)."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import os
+import platform
+import re
+import secrets
+import shutil
+import zlib
+from importlib.metadata import version
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from skorch.history import History
+
+from sktopo import _training
+from sktopo._images import as_chw
+from sktopo.grid import Grid
+from sktopo.networks import make_network
+
+# Raised only when older readers would misread the file.
+FORMAT = 1
+_KEY = "sktopo"
+# What the format's own library refuses to read.
+_LARGEST_HEADER = 100_000_000
+_LIBRARIES = ("sktopo", "torch", "scikit-learn", "skorch", "numpy", "safetensors")
+_CLASS_DTYPES = re.compile(r"[<>|]?([biuf][1248])")
+
+
+class NotLoaded:
+    """Stands for a callable that a file names and does not hold."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __call__(self, *args, **kwargs):
+        raise ValueError(
+            f"The file that this model was loaded from names its topo_loss, "
+            f"{self.name}, and does not hold it. To train on, give it: "
+            f"load(path, topo_loss=...), or set_params(topo_loss=...)."
+        )
+
+    def __repr__(self):
+        return f"NotLoaded({self.name!r})"
+
+    def __eq__(self, other):
+        return isinstance(other, NotLoaded) and other.name == self.name
+
+    def __hash__(self):
+        return hash(self.name)
+
+
+# --------------------------------------------------------------------- writing
+
+
+def save(estimator, path):
+    """Write a fitted classifier to one file, which is replaced whole or not at all."""
+    write_atomically(path, _serialise(estimator))
+
+
+def _serialise(estimator):
+    net = estimator.net_
+    tensors = _tensors(net)
+    document = json.dumps(_describe(estimator))
+    if callable(estimator.backbone):
+        tensors["answers"] = torch.from_numpy(_answers(estimator))
+    data = safetensors.torch.save(tensors, {_KEY: document})
+    if int.from_bytes(data[:8], "little") > _LARGEST_HEADER:
+        raise ValueError(
+            f"The description of this model takes {len(document):,} characters (names "
+            f"of features, classes, history), more than a .safetensors file can hold. "
+            f"Train on fewer or shorter names."
+        )
+    return data
+
+
+def _tensors(net):
+    parts = {"module": net.module_, "criterion": net.criterion_}
+    tensors = {}
+    for part, module in parts.items():
+        for name, tensor in module.state_dict().items():
+            if not isinstance(tensor, torch.Tensor):
+                raise TypeError(
+                    f"The {part} keeps {name}, a {type(tensor).__name__}, in its state "
+                    f"dict; save() holds tensors only. Keep it as a buffer, or use "
+                    f"pickle."
+                )
+            if not tensor.isfinite().all():
+                raise ValueError(
+                    f"{name} is not finite; a model that cannot predict is not saved."
+                )
+            copy = tensor.detach().cpu().contiguous().clone()
+            tensors[f"{part}.{name}"] = copy
+    return tensors
+
+
+def _describe(estimator):
+    """All that is no tensor, for JSON."""
+    parameters = estimator.get_params(deep=False)
+    if isinstance(parameters["random_state"], np.random.RandomState):
+        raise ValueError(
+            "random_state is a RandomState instance, which has no place in a file that "
+            "others can read. Give an integer first: set_params(random_state=0)."
+        )
+    if isinstance(parameters["topo_loss"], NotLoaded):
+        raise ValueError(
+            f"This model was loaded without its topo_loss, "
+            f"{parameters['topo_loss'].name}, and what the loss holds would be lost. "
+            f"Give it: load(path, topo_loss=...), or copy the file."
+        )
+    callbacks = parameters.pop("callbacks") or []
+    net = estimator.net_
+    generators = (net.shuffling, net.module_.generator)
+    states = b"".join(g.get_state().numpy().tobytes() for g in generators)
+    names = getattr(estimator, "feature_names_in_", None)
+    return {
+        "format": FORMAT,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _LIBRARIES},
+        },
+        "parameters": {
+            name: _encode(value, name) for name, value in parameters.items()
+        },
+        "callbacks": [_name_of(callback) for callback in callbacks],
+        "classes": _encode_classes(estimator.classes_),
+        "image_shape": list(estimator.image_shape_),
+        "pixel_range": [float(value) for value in estimator.pixel_range_],
+        "neighborhood": estimator.grid_.neighborhood,
+        "feature_names": None if names is None else names.tolist(),
+        "history": [_plain_numbers(epoch) for epoch in net.history],
+        "split_seed": int(estimator._split_seed),
+        # where random numbers go on; the generators' states differ between versions
+        "next_seed": zlib.crc32(states),
+    }
+
+
+def _encode(value, name):
+    """A parameter for JSON; lists, tuples and the types of dict keys are kept apart."""
+    if isinstance(value, np.generic):
+        value = float(value) if isinstance(value, np.floating) else value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(v, name) for v in value]}
+    if isinstance(value, list):
+        return [_encode(v, name) for v in value]
+    if isinstance(value, dict):
+        pairs = value.items()
+        return {"dict": [[_encode(k, name), _encode(v, name)] for k, v in pairs]}
+    if callable(value):
+        return {"callable": _name_of(value)}
+    raise TypeError(
+        f"{name} holds a {type(value).__name__}, which save() cannot write. Use plain "
+        f"numbers, strings, tuples, lists and dicts, or keep the model by pickle."
+    )
+
+
+def _name_of(value):
+    if isinstance(value, tuple) and len(value) == 2:  # a named callback
+        value = value[1]
+    if isinstance(value, functools.partial):
+        return f"functools.partial({_name_of(value.func)}, ...)"
+    if not hasattr(value, "__qualname__"):
+        value = type(value)
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def _encode_classes(classes):
+    values = classes.tolist()
+    if classes.dtype.kind == "U":
+        return {"dtype": "str", "values": values}
+    if classes.dtype == object and all(_is_plain(v) for v in values):
+        return {"dtype": "object", "values": values}
+    if _CLASS_DTYPES.fullmatch(classes.dtype.str):
+        return {"dtype": classes.dtype.str, "values": values}
+    raise TypeError(
+        f"Classes of dtype {classes.dtype} cannot be saved; train on labels that are "
+        f"strings, integers, booleans or floats up to float64."
+    )
+
+
+def _is_plain(value):
+    return type(value) in (bool, int, str) or (
+        type(value) is float and math.isfinite(value)
+    )
+
+
+def _plain_numbers(epoch):
+    """What callbacks may have added beside numbers is left out."""
+    kept = {}
+    for name, value in epoch.items():
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, int | float) and math.isfinite(value):
+            kept[name] = value
+    return kept
+
+
+def _answers(estimator):
+    """Logits of two images, by which a backbone is known again."""
+    low, high = estimator.pixel_range_
+    shape = (2, *estimator.image_shape_)
+    images = np.linspace(low, high, math.prod(shape), dtype=np.float32).reshape(shape)
+    return estimator._evaluate(images, lambda head, features: head.logits(features))[0]
+
+
+def write_atomically(path, data):
+    """Write bytes to a file that is at any moment the old one or the new one, whole.
+
+    A process that is killed meanwhile may leave a hidden file, ``.sktopo-*.tmp``.
+    """
+    path = os.path.realpath(path)
+    folder = os.path.dirname(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} is no file and is not replaced; give another path.")
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"There is no folder {folder} to write to; make it.")
+    temporary = os.path.join(folder, f".sktopo-{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if os.path.exists(path):
+            shutil.copymode(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # the new name itself reaches the disk
+        descriptor = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+# --------------------------------------------------------------------- reading
+
+
+def load(cls, path, backbone, topo_loss, callbacks, device):
+    """The classifier in a file; see `TopographicCNNClassifier.load`."""
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"There is no file {path}.")
+    if not os.path.isfile(path):
+        raise ValueError(f"{path} is not a file.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            document = _read_document(file)
+            given = {"backbone": backbone, "topo_loss": topo_loss}
+            estimator = _rebuild(cls, document, given, callbacks, device)
+            _restore(estimator, file, document)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no .safetensors file: {error}.") from error
+    except _BadFileError as error:
+        raise ValueError(f"{path} holds no model that can be loaded: {error}") from None
+    return estimator
+
+
+class _BadFileError(Exception):
+    """A file does not hold what it should."""
+
+
+@contextlib.contextmanager
+def _as_bad_file(what):
+    """Any failure to make sense of a part of a file."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        detail = f"{type(error).__name__}: {error}"[:300]
+        raise _BadFileError(f"{what} cannot be read ({detail}).") from error
+
+
+def _read_document(file):
+    text = (file.metadata() or {}).get(_KEY)
+    if text is None:
+        raise _BadFileError(
+            "it is a .safetensors file that TopographicCNNClassifier.save did not "
+            "write."
+        )
+    with _as_bad_file("its description"):
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise TypeError("it must be an object")
+        number = document["format"]
+    if number != FORMAT:
+        writer = document.get("versions")
+        raise _BadFileError(
+            f"it has format {number!r}, and this version of sktopo reads format "
+            f"{FORMAT}; it was written by {str(writer)[:300]}."
+        )
+    return document
+
+
+def _rebuild(cls, document, given, callbacks, device):
+    """The estimator without its net."""
+    with _as_bad_file("its parameters"):
+        encoded = dict(document["parameters"])
+        unknown = sorted(set(encoded) - set(cls().get_params()))
+        if unknown:
+            raise ValueError(
+                f"unknown {unknown}, in a file written by sktopo "
+                f"{document['versions']['sktopo']}"
+            )
+        parameters = {name: _decode(value) for name, value in encoded.items()}
+    for name, value in given.items():
+        saved = parameters.get(name)
+        if value is not None and not callable(value):
+            raise TypeError(f"{name} must be a callable or None; got {value!r}.")
+        if isinstance(saved, NotLoaded):
+            if value is not None:
+                parameters[name] = value
+            elif name == "backbone":
+                raise ValueError(
+                    f"The model has a backbone of its own, {saved.name}, and its file "
+                    f"holds no code. Give it: load(path, backbone=...)."
+                )
+        elif value is not None:
+            raise ValueError(
+                f"The saved model has {name}={saved!r}; load() takes {name} only for "
+                f"callables, which a file cannot hold. Leave it out."
+            )
+    parameters.pop("device", None)
+    with _as_bad_file("its parameters"):
+        estimator = cls(**parameters)
+        estimator._validate_params()
+    estimator.set_params(callbacks=callbacks, device=device)
+    with _as_bad_file("its description"):
+        estimator.classes_ = _decode_classes(document["classes"])
+        estimator.image_shape_ = as_chw(document["image_shape"])
+        estimator.n_features_in_ = math.prod(estimator.image_shape_)
+        estimator.grid_ = Grid(estimator.grid_shape, document["neighborhood"])
+        low, high = (float(_number(value)) for value in document["pixel_range"])
+        if low > high:
+            raise ValueError(f"pixel range {low} to {high}")
+        estimator.pixel_range_ = (low, high)
+        if document["feature_names"] is not None:
+            names = [_text(name) for name in document["feature_names"]]
+            if len(names) != estimator.n_features_in_:
+                raise ValueError(f"{len(names)} feature names")
+            estimator.feature_names_in_ = np.asarray(names, dtype=object)
+        estimator._split_seed = _seed(document["split_seed"])
+        estimator._structure = estimator._current_structure()
+    return estimator
+
+
+def _restore(estimator, file, document):
+    """Give the estimator its net, once each tensor was seen to fit."""
+    with _as_bad_file("its history"):
+        history = History(
+            {**{k: _number(v) for k, v in epoch.items()}, "batches": []}
+            for epoch in document["history"]
+        )
+        if not history or "task_loss" not in history[-1]:
+            raise ValueError("no finished epoch")
+        shuffling, dropout = np.random.SeedSequence(
+            _seed(document["next_seed"])
+        ).generate_state(2)
+    module = _empty_network(estimator)
+    tensors = _read_tensors(file, "module", module.state_dict())
+    if module.mean.is_meta:
+        module = module.to_empty(device="cpu")
+    module.load_state_dict(tensors)
+    if not bool((module.std > 0).all()):
+        raise _BadFileError("a standard deviation of its images is not positive.")
+    module.generator = torch.Generator().manual_seed(int(dropout))
+    if isinstance(estimator.topo_loss, NotLoaded):
+        objective = _training.Objective(None, None)
+    else:
+        objective = estimator._objective()
+        wanted = objective.state_dict()
+        objective.load_state_dict(_read_tensors(file, "criterion", wanted))
+    net = estimator._wrap(module, objective, int(shuffling))
+    net.history_ = history
+    estimator.net_ = net
+    if callable(estimator.backbone):
+        wanted = torch.empty(2, len(estimator.classes_))
+        wanted = _read_tensors(file, "answers", {"": wanted})[""].numpy()
+        found = _answers(estimator)
+        if not np.allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max()):
+            raise ValueError(
+                f"With the backbone {_name_of(estimator.backbone)} the model gives "
+                f"other answers than it did when it was saved. Give the backbone that "
+                f"it was trained with."
+            )
+
+
+def _empty_network(estimator):
+    """A network to be filled from a file; named backbones take no memory before."""
+    channels = estimator.image_shape_[0]
+
+    def build():
+        return make_network(
+            estimator.backbone,
+            estimator.image_shape_,
+            n_units=estimator.grid_.n_units,
+            n_classes=len(estimator.classes_),
+            dropout=estimator.dropout,
+            mean=torch.zeros(channels),
+            std=torch.ones(channels),
+            generator=None,
+        )
+
+    if callable(estimator.backbone):
+        with _training.seeded_initialisation(0):
+            return build().eval()
+    try:
+        with torch.device("meta"):
+            return build().eval()
+    except RuntimeError as error:
+        raise _BadFileError(f"no network has its shapes ({error}).") from error
+
+
+def _read_tensors(file, part, wanted):
+    """Tensors of one part, if names, shapes and dtypes are those wanted, all finite."""
+    prefix = f"{part}." if "" not in wanted else part
+    found = {n[len(prefix) :] for n in file.keys() if n.startswith(prefix)}  # noqa: SIM118
+    if found != set(wanted):
+        missing, more = sorted(set(wanted) - found), sorted(found - set(wanted))
+        raise _BadFileError(
+            f"its {part} lacks the tensors {missing[:10]}, and has {more[:10]} beyond "
+            f"those wanted. Was the model saved with another backbone or loss?"
+        )
+    shapes = {n: file.get_slice(prefix + n).get_shape() for n in wanted}
+    for name, like in wanted.items():
+        if list(shapes[name]) != list(like.shape):
+            raise _BadFileError(
+                f"{prefix}{name} has shape {tuple(shapes[name])}, and "
+                f"{tuple(like.shape)} is wanted. Was the model saved with another "
+                f"backbone or loss?"
+            )
+    tensors = {}
+    for name, like in wanted.items():
+        with _as_bad_file(prefix + name):
+            tensor = torch.from_numpy(file.get_tensor(prefix + name))
+        if tensor.dtype != like.dtype:
+            raise _BadFileError(
+                f"{prefix}{name} is {tensor.dtype}, and {like.dtype} is wanted."
+            )
+        if not tensor.isfinite().all():
+            raise _BadFileError(f"{prefix}{name} is not finite.")
+        tensors[name] = tensor
+    return tensors
+
+
+def _decode(value):
+    if isinstance(value, list):
+        return [_decode(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    (kind, content), *others = value.items()
+    if others:
+        raise ValueError(f"more than one kind: {sorted(value)}")
+    if kind == "tuple":
+        return tuple(_decode(v) for v in content)
+    if kind == "dict":
+        return {_decode(k): _decode(v) for k, v in content}
+    if kind == "float":
+        return float(_text(content))
+    if kind == "callable":
+        return NotLoaded(_text(content))
+    raise ValueError(f"unknown kind {kind!r}")
+
+
+def _decode_classes(encoded):
+    dtype, values = _text(encoded["dtype"]), encoded["values"]
+    kind = dtype.lstrip("<>|")[:1]
+    types = {"b": bool, "i": int, "u": int, "f": (int, float)}
+    if dtype == "str":
+        longest = max((len(_text(v)) for v in values), default=0)
+        if longest * len(values) > 2**26:  # an array of strings is as wide as this
+            raise ValueError(f"{len(values)} classes of up to {longest} letters")
+        values = np.asarray(values, dtype=str)
+    elif dtype == "object" and all(_is_plain(v) for v in values):
+        values = np.asarray([*values, None], dtype=object)[:-1]
+    elif _CLASS_DTYPES.fullmatch(dtype):
+        for value in values:
+            boolean = isinstance(value, bool)
+            if not isinstance(value, types[kind]) or boolean != (kind == "b"):
+                raise TypeError(f"class {value!r} of dtype {dtype}")
+        values = np.asarray(values, dtype=np.dtype(dtype))
+    else:
+        raise ValueError(f"classes of dtype {dtype!r}")
+    if len(values) < 2 or not np.array_equal(np.unique(values), values):
+        raise ValueError("classes must be two or more, sorted, each once")
+    return values
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _number(value):
+    if not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is not finite")
+    return value
+
+
+def _seed(value):
+    if type(value) is not int or not 0 <= value < 2**32:
+        raise ValueError(f"{value!r} is no seed")
+    return value
