@@ -6,17 +6,25 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OLDEST := .venv-oldest
 
 export OMP_NUM_THREADS = 1
 export MPLBACKEND = agg
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test test-oldest lint bench docs clean
 
 demo: $(READY)
 	$(BIN)/python tools/run_example.py examples/plot_grid_search.py demo_output
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The whole suite with each direct dependency at its lower bound.
+test-oldest: $(READY)
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python \
+		--resolution lowest-direct --editable '.[test]'
+	$(OLDEST)/bin/python -m pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -38,4 +46,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) demo_output docs/_build docs/auto_examples docs/generated
+	rm -rf $(VENV) $(OLDEST) demo_output docs/_build docs/auto_examples docs/generated

@@ -30,7 +30,7 @@ FORMAT = 1
 _KEY = "sktopo"
 # What the format's own library refuses to read.
 _LARGEST_HEADER = 100_000_000
-_LIBRARIES = ("sktopo", "torch", "scikit-learn", "skorch", "numpy", "safetensors")
+_LIBRARIES = ("torch", "scikit-learn", "skorch", "numpy", "safetensors")
 _CLASS_DTYPES = re.compile(r"[<>|]?([biuf][1248])")
 
 
@@ -115,6 +115,8 @@ def _describe(estimator):
             f"{parameters['topo_loss'].name}, and what the loss holds would be lost. "
             f"Give it: load(path, topo_loss=...), or copy the file."
         )
+    from sktopo import __version__  # only here: the package imports this module
+
     callbacks = parameters.pop("callbacks") or []
     net = estimator.net_
     generators = (net.shuffling, net.module_.generator)
@@ -123,6 +125,7 @@ def _describe(estimator):
     return {
         "format": FORMAT,
         "versions": {
+            "sktopo": __version__,
             "python": platform.python_version(),
             **{name: version(name) for name in _LIBRARIES},
         },
