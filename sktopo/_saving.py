@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import zlib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import safetensors.torch
@@ -30,7 +30,20 @@ FORMAT = 1
 _KEY = "sktopo"
 # What the format's own library refuses to read.
 _LARGEST_HEADER = 100_000_000
-_LIBRARIES = ("torch", "scikit-learn", "skorch", "numpy", "safetensors")
+_LIBRARIES = ("sktopo", "torch", "scikit-learn", "skorch", "numpy", "safetensors")
+
+
+def _versions():
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # such as a source tree on the path
+            found[name] = "unknown"
+    return found
+
+
+LIBRARY_VERSIONS = _versions()
 _CLASS_DTYPES = re.compile(r"[<>|]?([biuf][1248])")
 
 
@@ -115,8 +128,6 @@ def _describe(estimator):
             f"{parameters['topo_loss'].name}, and what the loss holds would be lost. "
             f"Give it: load(path, topo_loss=...), or copy the file."
         )
-    from sktopo import __version__  # only here: the package imports this module
-
     callbacks = parameters.pop("callbacks") or []
     net = estimator.net_
     generators = (net.shuffling, net.module_.generator)
@@ -124,15 +135,9 @@ def _describe(estimator):
     names = getattr(estimator, "feature_names_in_", None)
     return {
         "format": FORMAT,
-        "versions": {
-            "sktopo": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _LIBRARIES},
-        },
-        "parameters": {
-            name: _encode(value, name) for name, value in parameters.items()
-        },
-        "callbacks": [_name_of(callback) for callback in callbacks],
+        "versions": LIBRARY_VERSIONS,
+        "parameters": {name: encode(value, name) for name, value in parameters.items()},
+        "callbacks": [name_of(callback) for callback in callbacks],
         "classes": _encode_classes(estimator.classes_),
         "image_shape": list(estimator.image_shape_),
         "pixel_range": [float(value) for value in estimator.pixel_range_],
@@ -145,7 +150,7 @@ def _describe(estimator):
     }
 
 
-def _encode(value, name):
+def encode(value, name):
     """A parameter for JSON; lists, tuples and the types of dict keys are kept apart."""
     if isinstance(value, np.generic):
         value = float(value) if isinstance(value, np.floating) else value.item()
@@ -154,25 +159,25 @@ def _encode(value, name):
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
     if isinstance(value, tuple):
-        return {"tuple": [_encode(v, name) for v in value]}
+        return {"tuple": [encode(v, name) for v in value]}
     if isinstance(value, list):
-        return [_encode(v, name) for v in value]
+        return [encode(v, name) for v in value]
     if isinstance(value, dict):
         pairs = value.items()
-        return {"dict": [[_encode(k, name), _encode(v, name)] for k, v in pairs]}
+        return {"dict": [[encode(k, name), encode(v, name)] for k, v in pairs]}
     if callable(value):
-        return {"callable": _name_of(value)}
+        return {"callable": name_of(value)}
     raise TypeError(
         f"{name} holds a {type(value).__name__}, which save() cannot write. Use plain "
         f"numbers, strings, tuples, lists and dicts, or keep the model by pickle."
     )
 
 
-def _name_of(value):
+def name_of(value):
     if isinstance(value, tuple) and len(value) == 2:  # a named callback
         value = value[1]
     if isinstance(value, functools.partial):
-        return f"functools.partial({_name_of(value.func)}, ...)"
+        return f"functools.partial({name_of(value.func)}, ...)"
     if not hasattr(value, "__qualname__"):
         value = type(value)
     return f"{value.__module__}.{value.__qualname__}"
@@ -401,7 +406,7 @@ def _restore(estimator, file, document):
         found = _answers(estimator)
         if not np.allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max()):
             raise ValueError(
-                f"With the backbone {_name_of(estimator.backbone)} the model gives "
+                f"With the backbone {name_of(estimator.backbone)} the model gives "
                 f"other answers than it did when it was saved. Give the backbone that "
                 f"it was trained with."
             )

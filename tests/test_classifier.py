@@ -11,7 +11,13 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    LoadInitState,
+    LRScheduler,
+)
 from torch import nn
 
 from sktopo import TopographicCNNClassifier
@@ -758,6 +764,25 @@ def test_callbacks_of_skorch_work(quick, digits, tmp_path):
     quick.fit(X[:200], y[:200])
     assert quick.net_.optimizer_.param_groups[0]["lr"] == quick.lr / 8
     assert (tmp_path / "params.pt").exists()
+
+
+def test_training_goes_on_from_a_checkpoint(quick, digits, tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    X, y = digits
+    X, y = X[:300], y[:300]
+    keep = Checkpoint(monitor=None, dirname=tmp_path / "kept")
+    crashed = clone(quick).set_params(callbacks=[keep, Rows(3, ZeroDivisionError)])
+    with pytest.raises(ZeroDivisionError):
+        crashed.set_params(max_epochs=4).fit(X, y)
+    again = clone(quick).set_params(callbacks=[keep, LoadInitState(keep)], max_epochs=1)
+    again.fit(X, y)
+    assert again.n_iter_ == 3
+    steps = {int(s["step"]) for s in again.net_.optimizer_.state.values()}
+    assert steps == {3 * -(-len(X) // quick.batch_size)}
+    two = clone(quick).set_params(max_epochs=2).fit(X, y)
+    pd.testing.assert_series_equal(again.history_.loss[:2], two.history_.loss)
+    assert list(tmp_path.joinpath("work").iterdir()) == []
 
 
 def test_a_callback_may_stop_the_training(quick, digits):

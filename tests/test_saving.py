@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from skorch.callbacks import EpochScoring, LRScheduler
 
 from sktopo import TopographicCNNClassifier
-from sktopo._saving import _decode, _encode
+from sktopo._saving import _decode, encode
 from sktopo.losses import ActivationSimilarity, WeightSimilarity
 
 load = TopographicCNNClassifier.load
@@ -174,7 +174,7 @@ values = st.recursive(
 
 @given(values)
 def test_parameter_values_survive(value):
-    again = _decode(json.loads(json.dumps(_encode(value, "name"))))
+    again = _decode(json.loads(json.dumps(encode(value, "name"))))
     assert again == value
     assert repr(again) == repr(value)  # 1, 1.0 and True are equal, and differ here
 
