@@ -91,6 +91,7 @@ class Evaluation:
 
     @cached_property
     def features(self):
+        """All of them, for those who need them many times."""
         return np.concatenate([features for _, features in self.chunks()])
 
     @cached_property
@@ -103,8 +104,10 @@ class Evaluation:
 
     @cached_property
     def accuracy(self):
-        best = self.head.classify(self.activations).argmax(axis=1)
-        return self.hits(best, slice(None)) / self.total_weight
+        hits = 0.0
+        for rows, activations in self.activation_chunks():
+            hits += self.hits(self.head.classify(activations).argmax(axis=1), rows)
+        return hits / self.total_weight
 
     @cached_property
     def total_weight(self):
@@ -127,6 +130,11 @@ class Evaluation:
             yield rows, features
         if known is None:
             self.classifier._warn_of_range(largest, len(self.y))
+
+    def activation_chunks(self):
+        """Rows and grid activations, some images at a time."""
+        for rows, features in self.chunks():
+            yield rows, self.head.activations(features)
 
 
 def _as_features(head, features):

@@ -282,7 +282,8 @@ class LastEpoch(Callback):
                 "A weight, or its gradient squared, overflowed"
             )
         # finite weights can still be too large for finite answers
-        inputs, _ = dataset_train.__getitems__(np.arange(min(len(dataset_train), 32)))
+        n_images = min(len(dataset_train), net.batch_size, 32)
+        inputs, _ = dataset_train.__getitems__(np.arange(n_images))
         net._set_training(False)
         with torch.no_grad():
             answers = net.infer(inputs)

@@ -832,7 +832,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         ndarray of shape (n, n_classes), or (n,) for two classes, float32
             Logits. For two classes that of `classes_[1]` minus that of `classes_[0]`.
         """
-        logits = self._logits(X)
+        logits = self._run(X, Head.logits)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -864,7 +864,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         ndarray of shape (n, n_classes), float32
             Softmax of the logits, columns in the order of `classes_`.
         """
-        return softmax(self._logits(X), axis=1)
+        return self._run(X, lambda *batch: softmax(Head.logits(*batch), axis=1))
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Logarithms of the probabilities of the classes.
@@ -879,7 +879,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         ndarray of shape (n, n_classes), float32
             Log-softmax of the logits, columns in the order of `classes_`.
         """
-        return log_softmax(self._logits(X), axis=1)
+        return self._run(X, lambda *batch: log_softmax(Head.logits(*batch), axis=1))
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Pre-ReLU responses of the grid units.
@@ -931,9 +931,6 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         names = [f"grid_{row}_{column}" for row, column in self.grid_.coordinates]
         return np.asarray(names, dtype=object)
 
-    def _logits(self, X):
-        return self._run(X, Head.logits)
-
     def _run(self, X, evaluate):
         """``evaluate(head, features)`` over X, once it is checked."""
         check_is_fitted(self)
@@ -949,7 +946,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         head = Head.of(module)
         # Up to 128 small images; fewer of large ones, whose layers are large too.
         size = int(np.clip(2**21 // (4 * self.n_features_in_), 2, 128))
-        largest, parts = 0.0, []
+        largest, result = 0.0, None
         with torch.inference_mode():
             for rows in slices(len(X), size):
                 images = as_batch(X, rows, self.image_shape_)
@@ -967,8 +964,11 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
                         f"images from {self.pixel_range_[0]:g} to "
                         f"{self.pixel_range_[1]:g}."
                     )
-                parts.append(evaluate(head, features.cpu().numpy()[:n_images]))
-        return np.concatenate(parts), largest
+                part = evaluate(head, features.cpu().numpy()[:n_images])
+                if result is None:
+                    result = np.empty((len(X), *part.shape[1:]), part.dtype)
+                result[rows] = part
+        return result, largest
 
     def _warn_of_range(self, largest, n_images):
         usual = max(abs(value) for value in self.pixel_range_)

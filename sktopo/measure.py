@@ -148,7 +148,6 @@ def _geometry(evaluation, reference, table):
 
 def _robustness(evaluation, seed, table):
     n = len(evaluation.y)
-    _ = evaluation.features  # one pass for all that follows
     settings = (("std", "head"), ("absolute", "head"), ("std", "readout"))
     for scale, layers in settings:
         curve = _weight_noise(evaluation, SIGMAS, scale, layers, 10, seed)
@@ -326,6 +325,7 @@ def measure(
             f"include must be 'all' or among {list(GROUPS)}; got {unknown}."
         )
     evaluation = Evaluation(estimator, X, y)
+    _ = evaluation.features  # one pass for all that follows
     other = None if reference is None else Evaluation(reference, X, y)
     seed = check_random_state(random_state).randint(2**31)
     rows = []

@@ -47,8 +47,8 @@ LAYERS = {
 SCALES = ("std", "absolute")
 ORDERS = ("zeros", "readout_norm", "random", "block")
 
-# Noisy images made in one go, so that memory is bounded.
-_CHUNK = 512
+# Noisy images made in one go: this many values at most, so that memory is bounded.
+_CHUNK, _CHUNK_VALUES = 512, 2**21
 
 
 def weight_noise_curve(
@@ -295,7 +295,8 @@ def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0
         for kind, level in conditions
     }
     hits = dict.fromkeys(conditions, 0.0)
-    for rows in slices(len(evaluation.y), _CHUNK):
+    chunk = max(1, min(_CHUNK, _CHUNK_VALUES // classifier.n_features_in_))
+    for rows in slices(len(evaluation.y), chunk):
         images = as_batch(evaluation.X, rows, classifier.image_shape_).numpy()
         for condition in conditions:
             kind, level = condition
@@ -414,17 +415,23 @@ def _pruning(evaluation, order, fractions, seed):
     norms = np.linalg.norm(head.readout_weights, axis=0)
     ranked["readout_norm"] = np.argsort(norms, kind="stable")
     if "zeros" in orders:
-        silent = percentage_of_zeros(evaluation.activations)
-        ranked["zeros"] = np.argsort(-silent, kind="stable")
-    rows = []
-    for name in orders:
-        for fraction in fractions:
-            n_pruned = int(np.floor(fraction * grid.n_units + 0.5 - 1e-9))
-            kept = evaluation.activations.copy()
-            kept[:, ranked[name][:n_pruned]] = 0
-            hits = evaluation.hits(head.classify(kept).argmax(axis=1), slice(None))
-            rows.append((name, fraction, n_pruned, hits / evaluation.total_weight))
-    table = pd.DataFrame(rows, columns=["order", "fraction", "n_pruned", "accuracy"])
+        silent = np.zeros(grid.n_units)
+        for rows, activations in evaluation.activation_chunks():
+            silent += percentage_of_zeros(activations) * len(activations)
+        ranked["zeros"] = np.argsort(-silent.round(), kind="stable")
+    table = pd.DataFrame(
+        [(name, fraction) for name in orders for fraction in fractions],
+        columns=["order", "fraction"],
+    )
+    n_pruned = np.floor(table["fraction"] * grid.n_units + 0.5 - 1e-9).astype(int)
+    table["n_pruned"] = n_pruned
+    hits = np.zeros(len(table))
+    for rows, activations in evaluation.activation_chunks():
+        for i, (name, n) in enumerate(zip(table["order"], n_pruned)):
+            kept = activations.copy()
+            kept[:, ranked[name][:n]] = 0
+            hits[i] += evaluation.hits(head.classify(kept).argmax(axis=1), rows)
+    table["accuracy"] = hits / evaluation.total_weight
     table["accuracy_change"] = table["accuracy"] - evaluation.accuracy
     table.attrs.update(
         n_images=len(evaluation.y), clean_accuracy=float(evaluation.accuracy)

@@ -184,6 +184,7 @@ class MultiScorer(_RoutesSampleWeight):
             "accuracy" and each scorer's name, with the scores.
         """
         evaluation = Evaluation(estimator, X, y, sample_weight)
+        _ = evaluation.features  # one pass for all scorers
         scores = {"accuracy": evaluation.accuracy}
         for scorer in self.scorers:
             scores[scorer.name] = scorer.evaluate(evaluation)

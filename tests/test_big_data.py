@@ -1,0 +1,103 @@
+"""Images beyond the memory limit of the process, as memmaps of sparse files."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("resource")
+
+LIMIT = 1536 * 2**20
+PREPARE = f"""
+import resource, sys, warnings
+resource.setrlimit(resource.RLIMIT_DATA, ({LIMIT}, {LIMIT}))
+warnings.simplefilter("error")
+import numpy as np
+import torch
+torch.set_num_threads(1)
+from sktopo import TopographicCNNClassifier
+from sktopo.robustness import image_noise_curve, pruning_curve, weight_noise_curve
+
+def pooled(image_shape):
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten())
+
+def classifier(**settings):
+    return TopographicCNNClassifier(
+        backbone=pooled, grid_shape=(4, 4), max_epochs=1, batch_size=4, lr=1e-2,
+        random_state=0, **settings,
+    )
+"""
+
+UINT8 = """
+X = np.memmap(sys.argv[1], np.uint8, "r", shape=(4100, 1, 1024, 1024))
+y = np.arange(4100) % 2
+assert X.nbytes > 4 * 2**30
+try:
+    np.array(X)
+except MemoryError:
+    print("the limit holds")
+clf = classifier().fit(X, y)
+print("fit and predict", (clf.predict(X) == y).mean() > 0.9)
+X, y = X[:1100], y[:1100]  # still a memmap, and too large to be copied
+assert X.nbytes > 2**30
+print("transform", clf.transform(X).shape == (1100, 16))
+for curve in (
+    weight_noise_curve(clf, X, y, sigmas=[0.1], n_repeats=2, random_state=0),
+    pruning_curve(clf, X, y, fractions=[0, 0.5], random_state=0),
+    weight_noise_curve(clf, X[:100], y[:100], [0.1], layers="all", n_repeats=2),
+    image_noise_curve(clf, X[:100], y[:100], ["white", "pink"], [0.1], random_state=0),
+):
+    print("curve", curve["accuracy"].between(0, 1).all())
+"""
+
+
+def limited(code, path):
+    command = [sys.executable, "-c", PREPARE + code, path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def sparse_images(path, dtype, n, side):
+    """Images that are bright at the top, to the left or to the right, else zero."""
+    bright, dark = np.full((8, side // 2), 200, dtype), np.zeros((8, side // 2), dtype)
+    tops = [np.hstack(halves).tobytes() for halves in ((dark, bright), (bright, dark))]
+    size = side * side * np.dtype(dtype).itemsize
+    with open(path, "wb") as file:
+        for row in range(n):
+            file.seek(row * size)
+            file.write(tops[row % 2])
+        file.truncate(n * size)
+    assert path.stat().st_blocks * 512 < n * size / 10
+
+
+def test_uint8_images_beyond_memory(tmp_path):
+    path = tmp_path / "images"
+    sparse_images(path, np.uint8, 4100, 1024)
+    before = path.stat().st_mtime_ns
+    lines = limited(UINT8, path)
+    assert lines[0] == "the limit holds"
+    assert [line.rsplit(" ", 1)[1] for line in lines[1:]] == ["True"] * 6
+    assert path.stat().st_mtime_ns == before
+
+
+FLOAT32 = """
+X = np.memmap(sys.argv[1], np.float32, "r", shape=(600, 1, 1024, 1024))
+y = np.array(["left", "right"])[np.arange(600) % 2]
+try:
+    np.array(X)
+except MemoryError:
+    print("the limit holds")
+clf = classifier(early_stopping=True, validation_fraction=0.2).fit(X, y)
+clf.set_params(early_stopping=False).partial_fit(X, y)
+print("fit and predict", clf.score(X, y) > 0.9)
+print("curve", len(image_noise_curve(clf, X[:40], y[:40], ["white"], [0.1])) == 1)
+"""
+
+
+def test_float32_images_beyond_memory(tmp_path):
+    path = tmp_path / "images"
+    sparse_images(path, np.float32, 600, 1024)
+    lines = limited(FLOAT32, path)
+    assert lines == ["the limit holds", "fit and predict True", "curve True"]
