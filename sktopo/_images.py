@@ -144,6 +144,10 @@ def validate_images(estimator, X, *y, reset, image_shape=None):
         _check_same_shape(estimator, X)
     checked = validate_data(estimator, X, *y, reset=reset, **checks)
     X = checked[0] if y else checked
+    if X.dtype.kind not in "biuf":
+        raise ValueError(
+            f"Images must be real numbers; got an array of dtype {X.dtype}."
+        )
     if reset:
         shape = resolve_image_shape(X.shape, image_shape)
         estimator.image_shape_ = shape

@@ -158,6 +158,16 @@ class TopographicNet(NeuralNet):
         self.shuffling = shuffling
         self.bfloat16 = bfloat16
 
+    # skorch moves module_ and criterion_ between devices, and not the same objects under
+    # these names, which would be pickled a second time.
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "module": None, "criterion": None}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.module, self.criterion = self.module_, self.criterion_
+
     @property
     def _default_callbacks(self):
         losses = ("train_loss", "task_loss", "topo_loss")

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -211,19 +210,6 @@ def test_same_seed_same_bits_and_global_states_untouched(quick, digits):
     assert torch.get_num_threads() == threads
 
 
-def test_same_bits_in_threads(quick, digits):
-    X, y = digits
-    seeds = [0, 1, 2, 3]
-
-    def proba(seed):
-        clf = clone(quick).set_params(random_state=seed, lam=1.0)
-        return clf.fit(X[:300], y[:300]).predict_proba(X)
-
-    serial = [proba(seed) for seed in seeds]
-    threads = Parallel(n_jobs=4, backend="threading")(map(delayed(proba), seeds))
-    assert all(map(np.array_equal, serial, threads))
-
-
 @pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator here")
 def test_accelerator(quick, digits):
     X, y = digits
@@ -264,17 +250,6 @@ def test_module_can_be_exported(fitted, digits):
     exported = torch.export.export(fitted.module_, (torch.zeros(9, 1, 8, 8),)).module()
     logits = exported(torch.from_numpy(X[:9].copy()).float()).detach()
     np.testing.assert_allclose(logits, fitted.decision_function(X[:9]), atol=1e-4)
-
-
-def test_pickle_and_deepcopy_go_on_as_the_original(quick, digits):
-    X, y = digits
-    quick.fit(X[:300], y[:300])
-    copies = [quick, pickle.loads(pickle.dumps(quick)), copy.deepcopy(quick)]
-    for model in copies:
-        model.partial_fit(X[:300], y[:300])
-    assert same(copies[0], copies[1], X)
-    assert same(copies[0], copies[2], X)
-    assert all(not epoch["batches"] for epoch in quick.net_.history)
 
 
 def test_clone_is_unfitted(fitted, digits):

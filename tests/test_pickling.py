@@ -1,0 +1,108 @@
+"""Pickle, joblib and deepcopy keep all that training needs to go on."""
+
+import copy
+import io
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from skorch.exceptions import DeviceWarning
+
+from sktopo import TopographicCNNClassifier
+
+
+def by_joblib(clf):
+    file = io.BytesIO()
+    joblib.dump(clf, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+COPIES = {
+    "pickle": lambda clf: pickle.loads(pickle.dumps(clf)),
+    "oldest protocol": lambda clf: pickle.loads(pickle.dumps(clf, protocol=2)),
+    "joblib": by_joblib,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("way", COPIES)
+def test_training_goes_on_as_without_the_copy(way, optimizer, quick, digits):
+    X, y = digits
+    X, y = X[:300], y[:300]
+    quick.set_params(optimizer=optimizer).fit(X, y)
+    again = COPIES[way](quick)
+    np.testing.assert_array_equal(again.predict_proba(X), quick.predict_proba(X))
+    for _ in range(2):
+        quick.partial_fit(X, y)
+        again.partial_fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), quick.predict_proba(X))
+    columns = ["epoch", "loss", "task_loss", "topo_loss"]
+    assert again.history_[columns].equals(quick.history_[columns])
+    fresh = clone(quick).fit(X, y).partial_fit(X, y)
+    assert not np.array_equal(fresh.grid_weights_, quick.grid_weights_)
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_copies_do_not_share_weights(way, quick, digits):
+    X, y = digits
+    quick.fit(X[:300], y[:300])
+    again, before = COPIES[way](quick), quick.grid_weights_
+    again.partial_fit(X[:300], y[:300])
+    np.testing.assert_array_equal(quick.grid_weights_, before)
+
+
+def test_batches_are_not_kept(quick, digits):
+    """Nor their number: a model does not grow with the images that it saw."""
+    X, y = digits
+    few = clone(quick).fit(X[:100], y[:100])
+    many = clone(quick).set_params(batch_size=4).fit(X, y)
+    for clf in (few, many):
+        assert all(epoch["batches"] == [] for epoch in clf.net_.history)
+    assert abs(len(pickle.dumps(many)) - len(pickle.dumps(few))) < 200
+
+
+def test_a_model_of_an_accelerator_opens_without_one(quick, digits, monkeypatch):
+    """Its pickle holds storages that are tagged as another device's."""
+    if torch.cuda.is_available():
+        pytest.skip("there is an accelerator here")
+    X, y = digits
+    X, y = X[:300], y[:300]
+    quick.fit(X, y)
+    wanted = quick.predict_proba(X)
+    net = quick.net_
+    states = net.optimizer_.state.values()
+    tensors = [*net.module_.state_dict().values(), *net.criterion_.buffers()]
+    tensors += [v for state in states for v in state.values()]
+    there = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+
+    def tag(storage):
+        return "cuda:0" if storage.data_ptr() in there else "cpu"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", tag)
+        patch.setattr(quick.net_, "device", "cuda")
+        data = pickle.dumps(quick)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeviceWarning)  # skorch says what it does
+        again = pickle.loads(data)
+    assert torch.device(again.net_.device).type == "cpu"
+    np.testing.assert_array_equal(again.predict_proba(X), wanted)
+    again.partial_fit(X, y)
+    quick.partial_fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), quick.predict_proba(X))
+
+
+def test_a_saved_model_of_an_accelerator_loads_without_one(quick, digits, tmp_path):
+    X, y = digits
+    quick.fit(X[:300], y[:300]).set_params(device="cuda")
+    quick.save(tmp_path / "model.safetensors")
+    again = TopographicCNNClassifier.load(tmp_path / "model.safetensors")
+    assert again.device == "cpu"
+    np.testing.assert_array_equal(again.predict_proba(X), quick.predict_proba(X))
+    again.partial_fit(X[:300], y[:300])
