@@ -46,8 +46,9 @@ for i in range(200):
 after = counts()
 grown = {name: after[name] - before[name] for name in before}
 print(grown)
-# 8 MB in 190 rounds: what the allocator keeps; the images of one round take 12 KB
-assert grown.pop("memory") < 8 * 2**20, grown
+# The allocator keeps some MB; the weights and optimizer state of one model a round would
+# be 70 MB by now.
+assert grown.pop("memory") < 32 * 2**20, grown
 assert all(value <= 0 for value in grown.values()), grown
 """
 
