@@ -47,7 +47,7 @@ after = counts()
 grown = {name: after[name] - before[name] for name in before}
 print(grown)
 # The allocator keeps some MB; the weights and optimizer state of one model a round would
-# be 70 MB by now.
+# be 50 MB by now.
 assert grown.pop("memory") < 32 * 2**20, grown
 assert all(value <= 0 for value in grown.values()), grown
 """
