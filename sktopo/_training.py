@@ -158,8 +158,8 @@ class TopographicNet(NeuralNet):
         self.shuffling = shuffling
         self.bfloat16 = bfloat16
 
-    # skorch moves module_ and criterion_ between devices, and not the same objects under
-    # these names, which would be pickled a second time.
+    # skorch moves module_ and criterion_ between devices, and not the same objects
+    # under these names, which would be pickled a second time.
 
     def __getstate__(self):
         return {**super().__getstate__(), "module": None, "criterion": None}

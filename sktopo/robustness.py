@@ -416,7 +416,7 @@ def _pruning(evaluation, order, fractions, seed):
     ranked["readout_norm"] = np.argsort(norms, kind="stable")
     if "zeros" in orders:
         silent = np.zeros(grid.n_units)
-        for rows, activations in evaluation.activation_chunks():
+        for _, activations in evaluation.activation_chunks():
             silent += percentage_of_zeros(activations) * len(activations)
         ranked["zeros"] = np.argsort(-silent.round(), kind="stable")
     table = pd.DataFrame(

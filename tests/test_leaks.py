@@ -46,7 +46,7 @@ for i in range(200):
 after = counts()
 grown = {name: after[name] - before[name] for name in before}
 print(grown)
-# The allocator keeps some MB; the weights and optimizer state of one model a round would
+# The allocator keeps some MB; weights and optimizer state of one model a round would
 # be 50 MB by now.
 assert grown.pop("memory") < 32 * 2**20, grown
 assert all(value <= 0 for value in grown.values()), grown
