@@ -1,0 +1,184 @@
+"""Means, paired differences and their intervals over seeds (private)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student_t
+
+KEYS = ["condition", "lam", "group", "measure", "parameter"]
+MEASURE = KEYS[2:]
+# All sign patterns are counted up to this many pairs, and drawn beyond it.
+EXACT_PAIRS = 16
+N_DRAWN = 100_000
+
+
+def mean_interval(values, confidence=0.95):
+    """Mean, standard error and Student-t interval of each row, without its nan.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_seeds)
+        A value a seed; nan where it is undefined.
+    confidence : float, default=0.95
+        Share of intervals that hold the true mean.
+
+    Returns
+    -------
+    DataFrame
+        mean, standard_error, low, high, sd and n; nan where n is too small.
+    """
+    known = ~np.isnan(values)
+    n = known.sum(axis=1)
+    mean = np.where(known, values, 0).sum(axis=1) / np.where(n, n, np.nan)
+    squares = np.square(np.where(known, values - mean[:, None], 0)).sum(axis=1)
+    sd = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
+    # what rounding leaves of equal values is no spread
+    largest = np.abs(np.where(known, values, 0)).max(axis=1, initial=0)
+    sd = np.where(sd <= 1e-12 * largest, 0 * sd, sd)
+    error = sd / np.sqrt(np.where(n, n, np.nan))
+    half = student_t.ppf((1 + confidence) / 2, np.maximum(n - 1, 1)) * error
+    return pd.DataFrame(
+        {
+            "mean": mean,
+            "standard_error": error,
+            "low": mean - half,
+            "high": mean + half,
+            "sd": sd,
+            "n": n,
+        }
+    )
+
+
+def t_test(values, null=0.0):
+    """Two-sided p of each row's mean against `null`; nan without any spread."""
+    found = mean_interval(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (found["mean"] - null) / found["standard_error"].where(found["sd"] > 0)
+    return 2 * student_t.sf(np.abs(t), np.maximum(found["n"] - 1, 1))
+
+
+def sign_flip_test(values):
+    """Two-sided p of each row's mean, over flips of the signs of its values.
+
+    All flips are counted up to `EXACT_PAIRS` values; beyond, 100,000 are drawn and the
+    observed signs counted with them.
+    """
+    p = np.full(len(values), np.nan)
+    known = ~np.isnan(values)
+    # rows that share their pattern of missing values are done together
+    patterns, which = np.unique(known, axis=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        rows = np.flatnonzero(which.ravel() == i)
+        n = int(pattern.sum())
+        if n == 0:
+            continue
+        signs = _signs(n)
+        for part in np.array_split(rows, max(1, len(rows) * len(signs) // 2**22)):
+            chosen = values[np.ix_(part, pattern)]
+            sums = np.abs(chosen @ signs.T)
+            observed = np.abs(chosen.sum(axis=1))
+            slack = 1e-9 * np.abs(chosen).sum(axis=1)
+            p[part] = (sums >= (observed - slack)[:, None]).mean(axis=1)
+    return p
+
+
+def _signs(n):
+    """Patterns of signs; the first value's is kept, as flipping all changes nothing."""
+    if n <= EXACT_PAIRS:
+        bits = np.arange(2 ** (n - 1))[:, None] >> np.arange(n - 1) & 1
+        return np.column_stack([np.ones(len(bits)), 1.0 - 2 * bits])
+    drawn = np.random.default_rng(0).integers(2, size=(N_DRAWN, n))
+    return np.vstack([np.ones(n), 1.0 - 2 * drawn])
+
+
+def holm(p):
+    """Adjust p values by Holm's method; nan is no test and does not count.
+
+    Parameters
+    ----------
+    p : array-like of shape (n_tests,)
+        One p a test.
+
+    Returns
+    -------
+    ndarray of shape (n_tests,)
+        Adjusted p.
+    """
+    p = np.asarray(p, dtype=float)
+    order = np.argsort(p, kind="stable")[: int((~np.isnan(p)).sum())]
+    adjusted = np.full(len(p), np.nan)
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
+    return adjusted
+
+
+def by_seed(results):
+    """A row a condition, lam and measure, a column a seed."""
+    wide = results.pivot(index=KEYS, columns="seed", values="value")
+    order = pd.MultiIndex.from_frame(results[KEYS].drop_duplicates())
+    return wide.reindex(order)
+
+
+def summarise(results):
+    """See `TopographicStudy.summary`."""
+    wide = by_seed(results)
+    values = wide.to_numpy(dtype=float)
+    found = mean_interval(values).rename(columns={"n": "n_seeds"})
+    n_models = results.groupby(KEYS, sort=False).size().reindex(wide.index).to_numpy()
+    found["n_undefined"] = n_models - found["n_seeds"]
+    return pd.concat(
+        [wide.index.to_frame(index=False), found.drop(columns="sd")], axis=1
+    )
+
+
+def compare(results, to):
+    """See `TopographicStudy.compare`."""
+    names = results["condition"].unique().tolist()
+    if to not in names:
+        raise ValueError(f"There is no condition {to!r}; there are {names}.")
+    wide = by_seed(results)
+    partners = wide.loc[[to]].droplevel("condition")
+    others = wide.loc[[name for name in names if name != to]]
+    lams = partners.index.get_level_values("lam").unique()
+    if len(lams) == 1:
+        keys = others.index.droplevel(["condition", "lam"])
+        partner = partners.droplevel("lam").reindex(keys)
+        there = keys.isin(partners.droplevel("lam").index)
+    else:
+        keys = others.index.droplevel("condition")
+        partner, there = partners.reindex(keys), keys.isin(partners.index)
+    others, partner = others[there], partner[there]
+    values = others.to_numpy(dtype=float) - partner.to_numpy(dtype=float)
+    table = mean_interval(values)
+    table["p_t"] = t_test(values)
+    table["p_sign_flip"] = sign_flip_test(values)
+    table["effect_size"] = table["mean"] / table["sd"].where(table["sd"] > 0)
+    # pairs of models in which one of the values is undefined
+    models = results.assign(value=0.0)
+    models = by_seed(models).reindex(others.index).notna().sum(axis=1).to_numpy()
+    table["n_undefined"] = np.maximum(models - table["n"], 0)
+    table["note"] = [_note(n, sd) for n, sd in zip(table["n"], table["sd"])]
+    columns = ["difference", "low", "high", "p_t", "p_sign_flip", "effect_size", "n"]
+    table = table.rename(columns={"mean": "difference"})
+    return pd.concat(
+        [
+            others.index.to_frame(index=False),
+            table[[*columns, "n_undefined", "note"]],
+        ],
+        axis=1,
+    )
+
+
+def _note(n, sd):
+    """Where so few pairs can show nothing."""
+    if n == 0:
+        return "no pair with both values defined"
+    if n == 1:
+        return "one pair: no interval and no test"
+    if sd == 0:
+        return f"n = {n}: all differences are equal, and t is undefined"
+    least = 2 / 2**n
+    if least > 0.05:
+        return f"n = {n}: the exact sign-flip p cannot be below {least:.2g}"
+    return ""

@@ -1,0 +1,233 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sktopo._statistics import (
+    compare,
+    holm,
+    mean_interval,
+    sign_flip_test,
+    summarise,
+    t_test,
+)
+
+
+def table(values, condition="ws", lam=1.0, measure="m"):
+    """Results of one measure, a value a seed."""
+    return pd.DataFrame(
+        {
+            "condition": condition,
+            "lam": lam,
+            "seed": 100 + np.arange(len(values)),
+            "group": "g",
+            "measure": measure,
+            "parameter": "",
+            "value": np.asarray(values, dtype=float),
+            "n": 5,
+        }
+    )
+
+
+def within_binomial_bounds(hits, n, p):
+    """Bounds that a right procedure leaves once in ten thousand."""
+    low, high = stats.binom.ppf([0.00005, 0.99995], n, p)
+    return low <= hits <= high
+
+
+# ------------------------------------------------------------------ closed forms
+
+
+def test_mean_and_interval_of_known_values():
+    found = mean_interval(np.array([[1.0, 2, 3], [4, np.nan, 8], [np.nan] * 3])).round(
+        9
+    )
+    assert found["mean"].tolist()[:2] == [2, 6]
+    assert found["standard_error"].tolist()[:2] == [round(3**-0.5, 9), 2]
+    assert found["high"][0] == round(2 + 4.302652729911275 / 3**0.5, 9)
+    assert found["high"][1] == pytest.approx(6 + 12.706204736432095 * 2)
+    assert found["n"].tolist() == [3, 2, 0]
+    assert found.iloc[2].drop("n").isna().all()
+
+
+def test_tests_agree_with_scipy(rng):
+    values = rng.normal(0.3, 1, (20, 7))
+    values[3, 2] = values[5, :3] = np.nan
+    for row, p_t, p_flip in zip(values, t_test(values), sign_flip_test(values)):
+        known = row[~np.isnan(row)]
+        assert p_t == pytest.approx(stats.ttest_1samp(known, 0).pvalue)
+        oracle = stats.permutation_test(
+            (known,), np.mean, permutation_type="samples", n_resamples=np.inf
+        )
+        assert p_flip == pytest.approx(oracle.pvalue)
+
+
+def test_sign_flips_of_known_values():
+    values = np.array([[1.0, 1, 1], [1, -1, 0], [0, 0, 0], [3, 1, -1]])
+    # of 8 patterns: 2, all, all; sums of the last: 5, 3, 3, 1 (and their negatives)
+    assert sign_flip_test(values).tolist() == [0.25, 1, 1, 0.75]
+    assert sign_flip_test(np.array([[0.1 + 0.2, -0.3]]))[0] == 1
+    assert np.isnan(sign_flip_test(np.array([[np.nan, np.nan]]))[0])
+
+
+def test_many_pairs_are_drawn(rng):
+    values = rng.normal(0.5, 1, (2, 20))
+    found = sign_flip_test(values)
+    np.testing.assert_array_equal(found, sign_flip_test(values))
+    np.testing.assert_allclose(found, t_test(values), atol=0.01)
+    assert sign_flip_test(np.full((1, 40), 1.0))[0] == 1 / 100_001
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9, 0.6]).tolist() == [1, 1, 1]
+    found = holm([0.02, np.nan, 0.01])
+    assert found[[0, 2]].tolist() == [0.02, 0.02]
+    assert np.isnan(found[1])
+    assert holm([]).tolist() == []
+
+
+# ------------------------------------------------------------------ tables
+
+
+def test_summary_counts_what_is_undefined():
+    results = pd.concat(
+        [
+            table([1, 2, 3], "control", 0.0),
+            table([1, np.nan, 3]),
+            table([np.nan, np.nan, np.nan], measure="never"),
+        ]
+    )
+    found = summarise(results)
+    assert found["condition"].tolist() == ["control", "ws", "ws"]
+    assert found["n_seeds"].tolist() == [3, 2, 0]
+    assert found["n_undefined"].tolist() == [0, 1, 3]
+    assert found["mean"].tolist()[:2] == [2, 2]
+    assert found.loc[2, ["mean", "low", "high"]].isna().all()
+
+
+def test_comparison_is_paired_by_seed():
+    control = table([10, 20, 30, 40], "control", 0.0)
+    ws = table([11, 22, 33], lam=0.5).iloc[::-1]
+    more = table([12, 24, 36, np.nan], lam=1.0)
+    found = compare(pd.concat([ws, control, more]), "control")
+    assert found["lam"].tolist() == [0.5, 1.0]
+    assert found["difference"].tolist() == [2, 4]
+    assert found["n"].tolist() == [3, 3]
+    assert found["n_undefined"].tolist() == [0, 1]
+    oracle = stats.ttest_rel([11, 22, 33], [10, 20, 30])
+    assert found["p_t"][0] == pytest.approx(oracle.pvalue)
+    interval = oracle.confidence_interval()
+    assert found.loc[0, ["low", "high"]].tolist() == pytest.approx(list(interval))
+    assert found["effect_size"][0] == pytest.approx(2)  # mean 2, deviation 1
+
+
+def test_partners_of_several_lams_are_those_of_the_same_lam():
+    parts = [table([1, 2], "as", 1.0), table([5, 6], "as", 3.0)]
+    parts += [table([2, 4], "ws", 1.0), table([9, 9], "ws", 2.0)]
+    found = compare(pd.concat(parts), "as")
+    assert found[["condition", "lam", "difference"]].values.tolist() == [["ws", 1, 1.5]]
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        ([np.nan, np.nan], "no pair"),
+        ([1, np.nan], "one pair"),
+        ([1, 3, 5], "n = 3: the exact sign-flip p cannot be below 0.25"),
+        ([1, 3, 5, 8, 1], "n = 5: the exact sign-flip p cannot be below 0.062"),
+        ([1, 3, 5, 8, 1, 1], ""),
+        ([2, 2, 2, 2, 2, 2], "all differences are equal"),
+    ],
+)
+def test_notes_where_so_few_pairs_show_nothing(values, note):
+    control = table(np.zeros(len(values)), "control", 0.0)
+    found = compare(pd.concat([control, table(values)]), "control").iloc[0]
+    assert note in found["note"]
+    assert bool(found["note"]) == bool(note)
+    if found["n"] < 2 or "equal" in note:
+        assert np.isnan(found["p_t"])
+        assert np.isnan(found["effect_size"])
+
+
+def test_an_unknown_condition_is_named():
+    with pytest.raises(ValueError, match=r"'wx'; there are \['ws'\]"):
+        compare(table([1, 2]), "wx")
+
+
+# ------------------------------------------------------------------ simulations
+
+
+def simulated(rng, n_simulations, effect, n_seeds=10):
+    """Control and WS at three lams; seeds differ, and respond to WS differently.
+
+    Each simulation is a measure. The effect of WS on a seed is the same at each lam, up
+    to noise.
+    """
+    seeds = rng.normal(size=(n_simulations, n_seeds, 1))
+    responses = effect + 0.5 * rng.normal(size=(n_simulations, n_seeds, 1))
+    noise = 0.2 * rng.normal(size=(n_simulations, n_seeds, 4))
+    return (
+        np.concatenate([seeds, np.repeat(seeds + responses, 3, axis=2)], axis=2) + noise
+    )
+
+
+def as_results(values):
+    parts = []
+    for i, (condition, lam) in enumerate(
+        [("control", 0.0), ("ws", 0.3), ("ws", 1.0), ("ws", 3.0)]
+    ):
+        n, n_seeds = values.shape[:2]
+        parts.append(
+            pd.DataFrame(
+                {
+                    "condition": condition,
+                    "lam": lam,
+                    "seed": np.tile(np.arange(n_seeds), n),
+                    "group": "g",
+                    "measure": np.repeat([f"m{j}" for j in range(n)], n_seeds),
+                    "parameter": "",
+                    "value": values[:, :, i].ravel(),
+                    "n": 1,
+                }
+            )
+        )
+    return pd.concat(parts)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.8])
+def test_intervals_cover_and_tests_err_as_often_as_they_say(effect, rng):
+    n = 2000
+    values = simulated(rng, n, effect)
+    results = as_results(values)
+    means = summarise(results)
+    for condition, truth in (("control", 0), ("ws", effect)):
+        part = means[(means["condition"] == condition) & means["lam"].isin([0, 1.0])]
+        hits = ((part["low"] < truth) & (truth < part["high"])).sum()
+        assert within_binomial_bounds(hits, n, 0.95)
+    found = compare(results, "control")
+    found = found[found["lam"] == 1.0]
+    covered = (found["low"] < effect) & (effect < found["high"])
+    assert within_binomial_bounds(covered.sum(), n, 0.95)
+    if effect == 0:
+        assert within_binomial_bounds((found["p_t"] < 0.05).sum(), n, 0.05)
+        # exact: 50 of 1,024 patterns, as p is a multiple of 2 / 1,024
+        share = np.floor(0.05 * 512) / 512
+        assert within_binomial_bounds((found["p_sign_flip"] <= 0.05).sum(), n, share)
+    else:
+        assert (found["p_t"] < 0.05).mean() > 0.9
+        assert found["effect_size"].median() > 1
+
+
+def test_pooling_seeds_and_lams_as_if_independent_fails(rng):
+    """Three lams of one seed are no three seeds: such a test errs far too often."""
+    n = 1000
+    values = simulated(rng, n, effect=0.0)
+    differences = values[:, :, 1:] - values[:, :, :1]
+    pooled = stats.ttest_1samp(differences.reshape(n, -1), 0, axis=1).pvalue < 0.05
+    assert not within_binomial_bounds(pooled.sum(), n, 0.05)
+    assert pooled.mean() > 0.15
+    of_seeds = t_test(differences.mean(axis=2)) < 0.05
+    assert within_binomial_bounds(of_seeds.sum(), n, 0.05)
+    unpaired = stats.ttest_ind(values[:, :, 0], values[:, :, 1], axis=1).pvalue < 0.05
+    assert unpaired.mean() < 0.02  # and one that ignores the pairs sees little
