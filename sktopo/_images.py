@@ -15,10 +15,30 @@ CHUNK_BYTES = 2**22
 
 def as_array_like(values):
     """Torch tensors and lists as arrays (tensors without a copy); all else as it is."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    return values if hasattr(values, "ndim") else np.asarray(values)
+    try:
+        if isinstance(values, torch.Tensor):
+            return _tensor_as_array(values)
+        if not hasattr(values, "ndim"):
+            values = np.asarray(values)
+    except RuntimeError as error:  # what torch raises, for lists of tensors too
+        raise TypeError(
+            f"A {type(values).__name__} does not convert to an array ({error}). Give an "
+            f"array or dense tensors of real numbers."
+        ) from error
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(
+            "Input holds masked values, which cannot be left out. Fill them first, by "
+            "X.filled(...)."
+        )
+    return values
+
+
+def _tensor_as_array(tensor):
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    ordinary = (torch.float16, torch.float32, torch.float64)
+    if tensor.is_floating_point() and tensor.dtype not in ordinary:
+        tensor = tensor.float()  # bfloat16 and smaller: NumPy has none of them
+    return tensor.numpy()
 
 
 def resolve_image_shape(array_shape, image_shape=None):
@@ -142,7 +162,11 @@ def validate_images(estimator, X, *y, reset, image_shape=None):
     checks = {"ensure_2d": not stacked, "allow_nd": stacked}
     if not reset and stacked:
         _check_same_shape(estimator, X)
-    checked = validate_data(estimator, X, *y, reset=reset, **checks)
+    try:
+        with np.errstate(invalid="ignore"):  # its sum of large values may be inf - inf
+            checked = validate_data(estimator, X, *y, reset=reset, **checks)
+    except (ArithmeticError, RuntimeError) as error:  # of numbers, tensors as objects
+        raise ValueError(f"Input holds what is no finite number ({error}).") from error
     X = checked[0] if y else checked
     if X.dtype.kind not in "biuf":
         raise ValueError(

@@ -165,6 +165,10 @@ class TopographicNet(NeuralNet):
         return {**super().__getstate__(), "module": None, "criterion": None}
 
     def __setstate__(self, state):
+        try:
+            resolve_device(state["device"])
+        except ValueError:  # trained on an accelerator that is not here
+            state = {**state, "device": "cpu"}
         super().__setstate__(state)
         self.module, self.criterion = self.module_, self.criterion_
 

@@ -394,7 +394,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     def _check_data(self, X, y, sample_weight, reset, classes=None):
         """Images, encoded labels and unnormalised weights of a training set."""
         X, y = validate_images(self, X, y, reset=reset, image_shape=self.image_shape)
-        check_classification_targets(y)
+        with np.errstate(invalid="ignore"):  # floats beyond integers are refused
+            check_classification_targets(y)
         weights = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )

@@ -366,16 +366,20 @@ class LambdaCurveDisplay:
             if row.n > 1:
                 ax.axhspan(row.low, row.high, color=CONTROL, alpha=0.15, lw=0)
         others = summary[summary["condition"] != self.control]
-        for color, (name, part) in zip(COLORS, others.groupby("condition", sort=False)):
+        groups = list(others.groupby("condition", sort=False))
+        for i, (color, (name, part)) in enumerate(zip(COLORS, groups)):
             part = part.sort_values("lam")
             reach = np.nan_to_num(part["high"] - part["mean"])
             style = {"fmt": "o-", "ms": 4, "capsize": 2, "color": color, "label": name}
-            ax.errorbar(part["lam"], part["mean"], reach, **{**style, **kwargs})
+            # side by side, so that intervals of one lam do not hide each other
+            lam = part["lam"] * 1.05 ** (i - (len(groups) - 1) / 2)
+            ax.errorbar(lam, part["mean"], reach, **{**style, **kwargs})
         lams = sorted(others["lam"].unique())
         if lams and min(lams) > 0:
             ax.set_xscale("log")
             ax.set_xticks(lams, [f"{lam:g}" for lam in lams])
             ax.minorticks_off()
+            ax.set_xlim(lams[0] / 1.4, lams[-1] * 1.4)
         ax.set_xlabel("weight of the spatial loss, lam")
         seeds = sorted(set(n))
         count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"

@@ -1,0 +1,591 @@
+"""A study as one self-contained HTML page (private; needs the extra `plot`)."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import io
+
+import numpy as np
+import pandas as pd
+
+from sktopo._saving import LIBRARY_VERSIONS, write_atomically
+from sktopo._statistics import mean_interval
+from sktopo._store import describe_settings
+from sktopo.plotting import (
+    CorrelationHistogramDisplay,
+    ExpertMapDisplay,
+    GridMapDisplay,
+    LambdaCurveDisplay,
+)
+from sktopo.plotting._base import COLORS, CONTROL, bare, new_axes, pyplot
+
+# What is drawn against lam: title, group, measure, parameter.
+CURVES = (
+    ("accuracy", "performance", "accuracy", ""),
+    ("Moran's I of the maps", "smoothness", "morans_i", "moore"),
+    ("r of neighbouring units", "smoothness", "correlation", "distance=1"),
+    ("dip of pair correlations", "smoothness", "dip", ""),
+    (
+        "distance of pairs with r ≥ .5 / chance",
+        "localization",
+        "distance_ratio",
+        "threshold=0.5",
+    ),
+    ("expert units", "selectivity", "n_experts", ""),
+    ("distance of experts / chance", "selectivity", "experts_distance_ratio", ""),
+    (
+        "accuracy change, weight noise",
+        "robustness",
+        "accuracy_change",
+        "weight noise, head, std, mean",
+    ),
+    (
+        "accuracy change, image noise",
+        "robustness",
+        "accuracy_change",
+        "image noise, mean",
+    ),
+    ("variance of activations", "activity", "variance", ""),
+    ("weight norm", "activity", "weight_norm", ""),
+    (
+        "participation ratio",
+        "dimensionality",
+        "participation_ratio",
+        "activations, covariance",
+    ),
+)
+STYLE = """
+:root { color-scheme: light; --line: #d8dee4; --soft: #57606a; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1180px; padding: 1.2rem; color: #1f2328;
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: .3rem 0; }
+h2 { font-size: 1.25rem; margin: 2.2rem 0 .4rem; border-bottom: 1px solid var(--line); }
+p, figcaption { max-width: 46rem; }
+.soft, figcaption { color: var(--soft); font-size: .9rem; }
+.figures { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); }
+.figures.wide {
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); }
+figure { margin: 0; min-width: 0; }
+figure img { width: 100%; height: auto; display: block; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem; width: 100%; }
+th, td { text-align: left; padding: .25rem .6rem; vertical-align: top;
+  border-bottom: 1px solid var(--line); }
+th { white-space: nowrap; }
+td.number, th.number { text-align: right; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
+td.text { min-width: 14rem; }
+.verdict { white-space: nowrap; border-radius: 1em; padding: 0 .6em;
+  background: #eaeef2; }
+.replicates { background: #d2f4dc; } .does-not-replicate { background: #ffdfd6; }
+.undecided { background: #fff3c4; }
+a.button { display: inline-block; padding: .35rem .9rem; border: 1px solid var(--line);
+  border-radius: .4rem; text-decoration: none; color: #0a58ca; }
+summary { cursor: pointer; margin: .6rem 0; }
+"""
+
+
+def write_report(study, path, dataset):
+    """See `TopographicStudy.report`."""
+    title = "Topographic study" + (
+        f" of {dataset.replace('_', ' ')}" if dataset else ""
+    )
+    sections = [
+        _settings(study),
+        _claims(study, dataset),
+        _curves(study),
+        _weight_noise(study),
+        _winners(study),
+        _maps(study),
+        _correlations(study),
+        _trade_offs(study),
+        _consistency(study),
+        _data(study),
+    ]
+    page = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n"
+        + "\n".join(sections)
+        + "\n</body>\n</html>\n"
+    )
+    write_atomically(path, page.encode())
+
+
+# ------------------------------------------------------------------ pieces of a page
+
+
+def _section(title, text, *parts):
+    return "\n".join([f"<h2>{title}</h2>", f"<p>{text}</p>" if text else "", *parts])
+
+
+def _table(table, numbers=(), text=()):
+    """A table that scrolls by itself; strings are escaped."""
+    kinds = {**dict.fromkeys(numbers, "number"), **dict.fromkeys(text, "text")}
+    css = {name: f' class="{kinds[name]}"' if name in kinds else "" for name in table}
+    head = "".join(f"<th{css[name]}>{html.escape(str(name))}</th>" for name in table)
+    rows = []
+    for row in table.itertuples(index=False):
+        cells = [f"<td{css[name]}>{_cell(v)}</td>" for name, v in zip(table, row)]
+        rows.append("<tr>" + "".join(cells) + "</tr>")
+    body = "\n".join(rows)
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(value):
+    if isinstance(value, _Markup):
+        return str(value)
+    if isinstance(value, float):
+        return "&ndash;" if np.isnan(value) else f"{value:.3g}"
+    return html.escape(str(value))
+
+
+class _Markup(str):
+    """Text that is HTML already."""
+
+
+def _figure(figure, caption, alt):
+    """A figure as an image inside the page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=170, bbox_inches="tight")
+    pyplot().close(figure)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f'<figure><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _figures(figures, wide=False):
+    return (
+        f'<div class="figures{" wide" if wide else ""}">'
+        + "\n".join(figures)
+        + "</div>"
+    )
+
+
+def _color(study, condition):
+    if condition == "control":
+        return CONTROL
+    names = [name for name in study.conditions_ if name != "control"]
+    return COLORS[names.index(condition) % len(COLORS)]
+
+
+def _of(results, group, measure, parameter):
+    return results[
+        (results["group"] == group)
+        & (results["measure"] == measure)
+        & (results["parameter"] == parameter)
+    ]
+
+
+def _arms(study):
+    """Conditions that are compared in pictures: the control, and those with a loss."""
+    lams = study.results_.groupby("condition", sort=False)["lam"].max()
+    return [name for name, lam in lams.items() if name == "control" or lam > 0]
+
+
+# ------------------------------------------------------------------ sections
+
+
+def _settings(study):
+    results = study.results_
+    seeds = sorted(results["seed"].unique())
+    models = results[["condition", "lam", "seed"]].drop_duplicates()
+    counts = models.groupby("condition", sort=False)
+    rows = []
+    for name, settings in study.conditions_.items():
+        if name not in counts.groups:
+            continue
+        part = counts.get_group(name)
+        told = describe_settings(settings)
+        text = ", ".join(f"{k}={_plain(v)}" for k, v in told.items() if k != "lam")
+        lams = ", ".join(f"{lam:g}" for lam in sorted(part["lam"].unique()))
+        rows.append((name, text, lams, part["seed"].nunique(), len(part)))
+    columns = ["condition", "settings", "lam", "seeds", "models"]
+    base = describe_settings(study._base.get_params(deep=False))
+    base = {
+        k: _plain(v) for k, v in base.items() if k not in ("random_state", "verbose")
+    }
+    settings = pd.DataFrame(base.items(), columns=["parameter", "value"])
+    versions = ", ".join(f"{name} {v}" for name, v in LIBRARY_VERSIONS.items())
+    n = study.n_images_
+    text = (
+        f"{len(models)} models, seeds {seeds[0]} to {seeds[-1]}, trained on "
+        f"{n['train']:,} images and measured on {n['test']:,} others. Models of one "
+        f"seed share initialisation, order of the data and noisy test images; "
+        f"differences are taken within seeds."
+    )
+    failed = ""
+    if len(study.failures_):
+        failed = (
+            f"<p><strong>{len(study.failures_)} models failed</strong> and are left "
+            f"out:</p>{_table(study.failures_)}"
+        )
+    return _section(
+        "What was run",
+        text,
+        failed,
+        _table(pd.DataFrame(rows, columns=columns), numbers=["seeds", "models"]),
+        "<details><summary>Parameters that all conditions share, and versions</summary>"
+        f"{_table(settings)}<p class='soft'>{html.escape(versions)}</p></details>",
+    )
+
+
+def _plain(value):
+    """A described setting as people write it."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((_, content),) = value.items()
+        value = tuple(content) if isinstance(content, list) else content
+    return str(value)
+
+
+def _claims(study, dataset):
+    table = study.claims(dataset)
+    rows = pd.DataFrame(
+        {
+            "claim": table["claim"],
+            "verdict": [
+                _Markup(f'<span class="verdict {v.replace(" ", "-")}">{v}</span>')
+                for v in table["verdict"]
+            ],
+            "what": [
+                _Markup(
+                    f"<strong>{html.escape(row.contrast)}</strong>: "
+                    f"{html.escape(row.text)}<div class='soft'>"
+                    f"{html.escape(row.note)}</div>"
+                )
+                for row in table.itertuples()
+            ],
+            "estimate": [
+                _Markup(f"{_cell(row.estimate)} [{_cell(row.low)}, {_cell(row.high)}]")
+                for row in table.itertuples()
+            ],
+            "delta": table["delta"],
+            "p": table["p_t"],
+            "p Holm": table["p_holm"],
+            "p sign flip": table["p_sign_flip"],
+            "n": [f"{n:.0f}" if n > 0 else "" for n in table["n"]],
+        }
+    )
+    numbers = ["estimate", "delta", "p", "p Holm", "p sign flip", "n"]
+    is_test = table["kind"] == "test"
+    text = (
+        "Tests that were fixed before any study was run. The value of a seed is the "
+        "mean over lam 0.3, 1 and 3. A row <em>replicates</em> if its p, by Holm's "
+        "method over the testable rows, is below .05, with the claimed sign and an "
+        "estimate of at least delta; it <em>does not replicate</em> if the 95 % "
+        "interval lies wholly below delta; else it is <em>undecided</em>, or <em>not "
+        "testable</em> with what was run. A row of two contrasts needs both. delta is "
+        "one standard deviation of the control over seeds, unless the claim sets one."
+    )
+    beside = rows.loc[~is_test, ["claim", "what", "estimate", "p", "n"]]
+    return _section(
+        "The paper's claims",
+        text,
+        _table(rows[is_test], numbers, ["what"]),
+        "<details><summary>Beside them, without verdicts: other measures, and variants "
+        f"of AS</summary>{_table(beside, numbers, ['what'])}</details>",
+    )
+
+
+def _curves(study):
+    results = study.results_
+    figures = []
+    for title, *where in CURVES:
+        table = _of(results, *where)
+        table = table[table["condition"].isin(_arms(study))]
+        if table["value"].notna().sum() == 0:
+            continue
+        ax = new_axes(None, figsize=(4, 3.1))
+        display = LambdaCurveDisplay(table.dropna(subset="value"), title).plot(ax=ax)
+        figures.append(_figure(display.figure_, "", f"{title} against lam"))
+    text = (
+        "Means over seeds with Student-t 95 % intervals; the grey line and band are "
+        "the control. These intervals are of each condition by itself: differences "
+        "from the control, which pair the seeds, are in the table of claims and in "
+        "the data."
+    )
+    return _section("Measures against lam", text, _figures(figures))
+
+
+def _weight_noise(study):
+    figures = []
+    for scale in ("std", "absolute"):
+        start = f"weight noise, head, {scale}, sigma="
+        table = study.results_
+        table = table[
+            (table["measure"] == "accuracy_change")
+            & table["parameter"].str.startswith(start)
+        ]
+        if table.empty:
+            continue
+        table = table.assign(sigma=table["parameter"].str[len(start) :].astype(float))
+        ax = new_axes(None, figsize=(5, 3.4))
+        for name in _arms(study):
+            part = table[table["condition"] == name]
+            means = part.groupby(["lam", "sigma"])["value"].mean().unstack("lam")
+            color = _color(study, name)
+            ax.plot(
+                means.index, means.mean(axis=1), "o-", ms=4, color=color, label=name
+            )
+            low, high = means.min(axis=1), means.max(axis=1)
+            ax.fill_between(means.index, low, high, color=color, alpha=0.15, lw=0)
+        ax.set_xscale("log")
+        sigmas = sorted(table["sigma"].unique())
+        ax.set_xticks(sigmas, [f"{s:g}" for s in sigmas])
+        ax.minorticks_off()
+        units = {"std": "in standard deviations of the layer", "absolute": "absolute"}
+        ax.set_xlabel(f"weight noise, sigma ({units[scale]})")
+        ax.set_ylabel("accuracy change")
+        ax.legend(frameon=False, fontsize=8)
+        bare(ax)
+        figures.append(_figure(ax.figure, "", f"accuracy under weight noise, {scale}"))
+    if not figures:
+        return ""
+    text = (
+        "Accuracy with perturbed weights of grid and readout, minus the clean "
+        "accuracy: the mean over seeds and lam, and as a band the least and the "
+        "largest mean of a lam."
+    )
+    return _section("Weight noise", text, _figures(figures, wide=True))
+
+
+def _winners(study):
+    """Which condition is most accurate under each noise, lam chosen on other seeds."""
+    title = "Image noise: who is most accurate"
+    results = study.results_
+    clean = _of(results, "performance", "accuracy", "")
+    noisy = results[
+        (results["measure"] == "accuracy_change")
+        & results["parameter"].str.match(r"image noise, \w+, level=")
+    ]
+    if clean.empty or noisy.empty:
+        return ""
+    keys = ["condition", "lam", "seed"]
+    noisy = noisy.merge(clean[[*keys, "value"]], on=keys, suffixes=("", "_clean"))
+    noisy["accuracy"] = noisy["value"] + noisy["value_clean"]
+    parts = noisy["parameter"].str.extract(r"image noise, (\w+), level=(.+)")
+    noisy["kind"], noisy["level"] = parts[0], parts[1].astype(float)
+    seeds = sorted(noisy["seed"].unique())
+    if len(seeds) < 2:
+        return _section(title, "Needs two seeds: one to choose lam, one to score it.")
+    noisy = noisy[noisy["condition"].isin(_arms(study))]
+    choosing, scoring = seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]
+    if (noisy.groupby("condition")["lam"].nunique() == 1).all():
+        choosing, scoring = seeds, seeds  # there is nothing to choose
+    chosen = noisy[noisy["seed"].isin(choosing)]
+    chosen = chosen.groupby(["condition", "lam"])["accuracy"].mean()
+    chosen = chosen.groupby("condition").idxmax()
+    scored = noisy[noisy["seed"].isin(scoring)]
+    scored = pd.concat(
+        [scored[(scored["condition"] == c) & (scored["lam"] == m)] for c, m in chosen]
+    )
+    means = scored.groupby(["kind", "level", "condition"])["accuracy"].mean()
+    table = means.unstack("condition")
+    ax = _draw_winners(study, table)
+    names = ", ".join(f"{c} {m:g}" for c, m in chosen if c != "control")
+    names = html.escape(names)
+    how = f"There is one lam only ({names}); models of {len(scoring)} seeds."
+    if scoring != choosing:
+        how = (
+            f"lam was chosen on {len(choosing)} of the seeds, by the mean accuracy "
+            f"over all noises ({names}), and the models were scored on the other "
+            f"{len(scoring)}."
+        )
+    text = (
+        f"{how} Numbers: accuracy of the best, and its lead on the control. Leads are "
+        f"not tested here."
+    )
+    figure = _figure(ax.figure, "", "the most accurate condition under each noise")
+    return _section(title, text, _figures([figure], wide=True))
+
+
+def _draw_winners(study, table):
+    winners = table.idxmax(axis=1).unstack("level")
+    best = table.max(axis=1).unstack("level")
+    lead = (table.max(axis=1) - table["control"]).unstack("level")
+    ax = new_axes(None, figsize=(6.4, 2.9))
+    ax.set_xlim(-0.5, winners.shape[1] - 0.5)
+    ax.set_ylim(winners.shape[0] - 0.5, -0.5)
+    for i, j in np.ndindex(winners.shape):
+        color = _color(study, winners.iloc[i, j])
+        box = pyplot().Rectangle(
+            (j - 0.48, i - 0.46), 0.96, 0.92, color=color, alpha=0.3
+        )
+        ax.add_patch(box)
+        name = winners.iloc[i, j].replace("_", "\n")
+        text = f"{name}\n{best.iloc[i, j]:.2f} ({lead.iloc[i, j]:+.2f})"
+        ax.text(j, i, text, ha="center", va="center", fontsize=7)
+    ax.set_xticks(range(winners.shape[1]), [f"{v:g}" for v in winners.columns])
+    ax.set_yticks(range(winners.shape[0]), [k.replace("_", " ") for k in winners.index])
+    ax.set_xlabel("level (share of the value range)")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def _example_cells(study):
+    """One model a condition: the first seed, the lam nearest to 1."""
+    cells = {}
+    for cell in study._responses:
+        best = cells.get(cell.condition)
+        if cell.condition in _arms(study) and (
+            best is None
+            or (abs(np.log(max(cell.lam, 1e-9))), cell.seed)
+            < (abs(np.log(max(best.lam, 1e-9))), best.seed)
+        ):
+            cells[cell.condition] = cell
+    return cells.values()
+
+
+def _maps(study):
+    maps, experts = [], []
+    for cell in _example_cells(study):
+        responses = study._responses[cell]
+        shape = tuple(study._settings(cell)["grid_shape"])
+        labels = study.labels_[responses["rows"]]
+        _, rows = np.unique(labels, return_index=True)
+        rows = rows[:4]
+        display = GridMapDisplay.from_activations(
+            responses["activations"][rows], shape, titles=labels[rows]
+        )
+        display.figure_.set_size_inches(6.4, 1.7)
+        caption = html.escape(str(cell))
+        maps.append(_figure(display.figure_, caption, f"maps of {cell}"))
+        precision = responses["average_precision"]
+        best = precision.argmax(axis=1)
+        best = np.where(precision.max(axis=1) >= 0.5, best, -1)
+        display = ExpertMapDisplay(best, shape, study.classes_).plot()
+        experts.append(_figure(display.figure_, caption, f"experts of {cell}"))
+    text = (
+        "Responses of the grid before the ReLU to the first test image of four "
+        "classes, one model of each condition. One seed shows what maps look like, "
+        "and no effect."
+    )
+    experts_text = (
+        "Units whose response detects a class with an average precision of .5 or more, "
+        "in the same models."
+    )
+    return _section("Maps", text, _figures(maps, wide=True)) + _section(
+        "Expert units", experts_text, _figures(experts)
+    )
+
+
+def _correlations(study):
+    ax = new_axes(None, figsize=(5, 3.4))
+    for cell in _example_cells(study):
+        display = CorrelationHistogramDisplay(
+            study._responses[cell]["correlations"], cell.condition
+        )
+        display.plot(ax=ax, color=_color(study, cell.condition))
+    ax.legend(frameon=False, fontsize=8)
+    figures = [_figure(ax.figure, "One model of each condition.", "pair correlations")]
+    table = study.results_
+    table = table[
+        (table["group"] == "smoothness") & (table["measure"] == "correlation")
+    ]
+    if len(table):
+        distance = table["parameter"].str.removeprefix("distance=").astype(int)
+        table = table.assign(distance=distance)
+        ax = new_axes(None, figsize=(5, 3.4))
+        for cell in _example_cells(study):
+            part = table[
+                (table["condition"] == cell.condition) & (table["lam"] == cell.lam)
+            ]
+            wide = part.pivot(index="distance", columns="seed", values="value")
+            found = mean_interval(wide.to_numpy(dtype=float))
+            color = _color(study, cell.condition)
+            label = cell.condition + (f", lam {cell.lam:g}" if cell.lam else "")
+            ax.plot(wide.index, found["mean"], "o-", ms=3, color=color, label=label)
+            low, high = found["low"], found["high"]
+            ax.fill_between(wide.index, low, high, color=color, alpha=0.15, lw=0)
+        ax.axhline(0, color="0.8", lw=0.8, zorder=0)
+        ax.set_ylim(-1, 1)
+        ax.set_xlabel("distance on the grid")
+        ax.set_ylabel("mean correlation of unit pairs")
+        ax.legend(frameon=False, fontsize=8)
+        bare(ax)
+        n = table["seed"].nunique()
+        caption = f"Mean and 95 % interval over {n} seeds."
+        figures.append(_figure(ax.figure, caption, "correlation against distance"))
+    return _section("Correlation structure", "", _figures(figures, wide=True))
+
+
+def _trade_offs(study):
+    results, keys = study.results_, ["condition", "lam", "seed"]
+    axes = {
+        "Moran's I of the maps": ("smoothness", "morans_i", "moore"),
+        "accuracy": ("performance", "accuracy", ""),
+        "accuracy under weight noise": (
+            "robustness",
+            "accuracy",
+            "weight noise, head, std, mean",
+        ),
+        "accuracy under image noise": ("robustness", "accuracy", "image noise, mean"),
+    }
+    columns = {
+        name: _of(results, *where).set_index(keys)["value"]
+        for name, where in axes.items()
+    }
+    table = pd.DataFrame(columns)
+    x, *others = axes
+    figures = []
+    for y in others:
+        if table[[x, y]].dropna().empty:
+            continue
+        ax = new_axes(None, figsize=(4, 3.1))
+        for name in _arms(study):
+            part = table.loc[[name]]
+            ax.scatter(part[x], part[y], s=18, color=_color(study, name), label=name)
+        ax.set_xlabel(x)
+        ax.set_ylabel(y)
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": 2}
+        ax.legend(frameon=False, fontsize=8, **place)
+        bare(ax)
+        figures.append(_figure(ax.figure, "", f"{y} against {x}"))
+    if not figures:
+        return ""
+    text = "A point is a model, of any seed and lam."
+    return _section("Accuracy, smoothness and robustness", text, _figures(figures))
+
+
+def _consistency(study):
+    table = study.consistency()
+    if table.empty:
+        return ""
+    text = (
+        "Pearson's r between the dissimilarity matrices of two seeds, mean over pairs, "
+        "with a 95 % interval by jackknife over seeds."
+    )
+    numbers = ["lam", "mean", "standard error", "low", "high", "n seeds", "n rows"]
+    table = table.rename(columns=lambda name: name.replace("_", " "))
+    return _section("Consistency over seeds", text, _table(table, numbers))
+
+
+def _data(study):
+    parts = {"results": study.results_, "summary": study.summary()}
+    parts["comparison with the control"] = study.compare()
+    links = []
+    for name, table in parts.items():
+        data = gzip.compress(table.to_csv(index=False).encode(), mtime=0)
+        file = name.split()[0] + ".csv.gz"
+        text = base64.b64encode(data).decode()
+        links.append(
+            f'<a class="button" download="{file}" '
+            f'href="data:application/gzip;base64,{text}">'
+            f"{name} ({len(table):,} rows)</a>"
+        )
+    text = (
+        "Every measure of every model (condition, lam, seed, group, measure, "
+        "parameter, value, n); means and intervals over seeds; and paired differences "
+        "with their p values, each of its row alone."
+    )
+    return _section("Data", text, "<p>" + " ".join(links) + "</p>")

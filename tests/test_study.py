@@ -1,0 +1,624 @@
+import base64
+import gzip
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+from html.parser import HTMLParser
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.exceptions import FitFailedWarning
+
+from sktopo import TopographicCNNClassifier, measure
+from sktopo.losses import ActivationSimilarity
+from sktopo.study import TopographicStudy
+
+COLUMNS = "condition lam seed group measure parameter value n".split()  # noqa: SIM905
+QUICK = {
+    "topo_losses": ["ws"],
+    "lams": [1],
+    "n_seeds": 2,
+    "include": ["performance", "smoothness", "activity"],
+    "verbose": 0,
+}
+
+
+def quick_estimator(**changed):
+    plain = {"grid_shape": (3, 4), "max_epochs": 1, "lr": 3e-3}
+    return TopographicCNNClassifier(**{**plain, **changed})
+
+
+def quick_study(**changed):
+    estimator = changed.pop("estimator", quick_estimator())
+    return TopographicStudy(estimator, **{**QUICK, **changed})
+
+
+@pytest.fixture(scope="module")
+def data(digits):
+    X, y = digits
+    return X[:300], y[:300], X[300:500], y[300:500]
+
+
+@pytest.fixture(scope="module")
+def study(data):
+    return quick_study().run(*data)
+
+
+def assert_same_results(first, second):
+    pd.testing.assert_frame_equal(first.results_, second.results_, check_exact=True)
+    pd.testing.assert_frame_equal(
+        first.consistency(), second.consistency(), check_exact=True
+    )
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+# ------------------------------------------------------------------ what it computes
+
+
+def test_results_are_those_of_models_run_one_by_one(study, data):
+    X, y, X_test, y_test = data
+    assert study.results_.columns.tolist() == COLUMNS
+    for seed in (100, 101):
+        sequence = np.random.SeedSequence([0, seed])
+        state = int(sequence.generate_state(1)[0])
+        control, ws = (
+            quick_estimator(topo_loss=loss, random_state=state).fit(X, y)
+            for loss in (None, "ws")
+        )
+        for name, clf in (("control", control), ("ws", ws)):
+            alone = measure(
+                clf,
+                X_test,
+                y_test,
+                QUICK["include"],
+                reference=control,
+                random_state=state,
+            )
+            found = study.results_
+            found = found[(found["seed"] == seed) & (found["condition"] == name)]
+            pd.testing.assert_frame_equal(
+                found[alone.columns].reset_index(drop=True), alone, check_exact=True
+            )
+
+
+def test_control_has_no_lam_and_conditions_come_in_order(study):
+    found = study.results_[["condition", "lam", "seed"]].drop_duplicates()
+    assert found.values.tolist() == [
+        *[["control", 0.0, 100], ["control", 0.0, 101]],
+        *[["ws", 1.0, 100], ["ws", 1.0, 101]],
+    ]
+    cells = study.cells()
+    assert cells.values.tolist() == found.values.tolist()
+    assert study.failures_.empty
+
+
+def test_defaults_are_the_papers():
+    cells = TopographicStudy().cells()
+    assert len(cells) == 10 + 3 * 6 * 10
+    assert sorted(cells["lam"].unique()) == [0, 0.1, 0.3, 0.5, 1, 2, 3]
+    assert sorted(cells["seed"].unique()) == list(range(100, 110))
+
+
+def test_conditions_of_ones_own(data):
+    conditions = {
+        "ws_cosine": {"topo_loss": "ws", "distance": "cosine", "lam": 2},
+        "wide": {"topo_loss": "ws", "grid_shape": (4, 4)},
+        "control_no_dropout": {"topo_loss": None, "dropout": 0.0},
+        "no_dropout": {"topo_loss": None, "backbone": flat},
+    }
+    study = quick_study(
+        topo_losses=[ActivationSimilarity], conditions=conditions, lams=[0.5, 1]
+    ).run(*data)
+    lams = study.results_.groupby("condition", sort=False)["lam"].unique()
+    assert {name: found.tolist() for name, found in lams.items()} == {
+        "control": [0],
+        "ActivationSimilarity": [0.5, 1],
+        "ws_cosine": [2],
+        "wide": [0.5, 1],
+        "control_no_dropout": [0],
+        "no_dropout": [0],
+    }
+    assert study.summary()["n_seeds"].eq(2).all()
+    compared = study.compare(to="ws_cosine")
+    assert set(compared["condition"]) == set(lams.index) - {"ws_cosine"}
+
+
+def flat(image_shape):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(6))
+
+
+def share_of_silent_units(classifier, X, y):
+    return float((classifier.transform(X) <= 0).all(axis=0).mean())
+
+
+def largest_responses(classifier, X, y):
+    largest = classifier.transform(X).max(axis=1)
+    return pd.DataFrame({"parameter": ["mean"], "value": [largest.mean()]})
+
+
+def test_measures_of_ones_own(data, tmp_path):
+    study = quick_study(
+        include=["performance"],
+        measures={"silent": share_of_silent_units},
+        store=tmp_path,
+    )
+    study.run(*data)
+    found = study.results_[study.results_["group"] == "silent"]
+    assert found["value"].between(0, 1).all()
+    assert found["n"].eq(len(data[3])).all()
+    study.measures = {"silent": share_of_silent_units, "largest": largest_responses}
+    before = {name: b for name, b in files(tmp_path).items() if "model" in name}
+    study.run(*data)
+    assert study.summary()["parameter"].tolist().count("mean") == 2
+    assert {k: v for k, v in files(tmp_path).items() if "model" in k} == before
+    with pytest.raises(ValueError, match="names of their own"):
+        quick_study(measures={"tuning": largest_responses}).run(*data)
+
+
+def test_a_seed_is_one_initialisation_order_and_noise(data, tmp_path):
+    """With lam 0 a condition is the control, to the last bit."""
+    study = quick_study(lams=[0], include=["performance", "robustness"])
+    study.store = tmp_path
+    study.run(*data)
+    differences = study.compare()
+    assert differences["difference"].eq(0).all()
+    weights = [
+        study.load_model(name, seed=seed).grid_weights_
+        for name in ("control", "ws")
+        for seed in (100, 101)
+    ]
+    np.testing.assert_array_equal(weights[0], weights[2])
+    assert not np.array_equal(weights[0], weights[1])
+
+
+def test_consistency_is_that_of_the_metric(data, tmp_path):
+    from sktopo.metrics import consistency
+
+    study = quick_study(n_seeds=3, store=tmp_path).run(*data)
+    table = study.consistency()
+    assert len(table) == 2 * 4
+    models = [study.load_model("ws", 1.0, seed) for seed in (100, 101, 102)]
+    oracle = consistency([m.transform(data[2]) for m in models], data[3])
+    row = table[
+        (table["condition"] == "ws") & (table["representation"] == "activations")
+    ]
+    assert row["mean"].item() == pytest.approx(oracle.mean)
+    assert row["standard_error"].item() == pytest.approx(oracle.standard_error)
+    assert row["n_seeds"].item() == 3
+    readout = consistency([m.readout_weights_ for m in models])
+    row = table[(table["condition"] == "ws") & (table["representation"] == "readout")]
+    assert row["mean"].item() == pytest.approx(readout.mean)
+
+
+def test_study_of_the_digits(digits, tmp_path):
+    """Control, WS and AS, ten seeds, every measure, judged and reported."""
+    X, y = digits
+    study = TopographicStudy(
+        TopographicCNNClassifier(max_epochs=6, lr=5e-3, batch_size=32),
+        topo_losses=["ws", "as"],
+        lams=[1],
+        n_jobs=2,
+        verbose=0,
+    ).run(X[:1200], y[:1200], X[1200:], y[1200:])
+    assert len(study.results_[["condition", "lam", "seed"]].drop_duplicates()) == 30
+    assert set(study.results_["group"]) == {
+        *("performance", "smoothness", "localization", "selectivity", "activity"),
+        *("dimensionality", "geometry", "robustness", "tuning"),
+    }
+    compared = study.compare().set_index(["condition", "measure", "parameter"])
+    for condition in ("ws", "as"):
+        moran = compared.loc[condition, "morans_i", "moore"]
+        assert moran["low"] > 0.2
+        assert moran["p_sign_flip"] == 2 / 1024
+        assert moran["n"] == 10
+    table = study.claims()
+    assert set(table.loc[table["kind"] == "test", "verdict"]) == {"not testable"}
+    study.report(tmp_path / "report.html")
+    assert "10" in (tmp_path / "report.html").read_text()
+
+
+# ------------------------------------------------------------------ where it runs
+
+
+def threads_in_use(classifier, X, y):
+    from threadpoolctl import threadpool_info
+
+    pools = [pool["num_threads"] for pool in threadpool_info()]
+    rows = [("pid", os.getpid()), ("torch", torch.get_num_threads())]
+    rows.append(("pools", max(pools, default=1)))
+    return pd.DataFrame(rows, columns=["measure", "value"])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_cells_run_in_workers_with_one_thread(n_jobs, data, study):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = quick_study(n_jobs=n_jobs, measures={"threads": threads_in_use})
+        found.run(*data)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    table = found.results_[found.results_["group"] == "threads"]
+    values = table.groupby("measure")["value"].unique()
+    assert os.getpid() not in values["pid"]
+    assert values["torch"].tolist() == [1]
+    assert values["pools"].tolist() == [1]
+    found.results_ = found.results_[found.results_["group"] != "threads"]
+    found.results_ = found.results_.reset_index(drop=True)
+    assert_same_results(found, study)
+
+
+@pytest.mark.filterwarnings("default")  # distributed gives warnings of its own
+def test_a_dask_cluster_gives_the_same_results(data, study):
+    distributed = pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with (
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, dashboard_address=None
+            ) as cluster,
+            distributed.Client(cluster),
+            joblib.parallel_config("dask"),
+        ):
+            found = quick_study(measures={"threads": threads_in_use}).run(*data)
+    table = found.results_[found.results_["group"] == "threads"]
+    assert table["value"][table["measure"] == "torch"].eq(1).all()
+    assert os.getpid() not in table["value"].tolist()
+    found.results_ = found.results_[found.results_["group"] != "threads"]
+    found.results_ = found.results_.reset_index(drop=True)
+    assert_same_results(found, study)
+
+
+def test_progress(data, capsys):
+    quick_study(verbose=1, n_seeds=1).run(*data)
+    assert re.search(r"2/2 .*model", capsys.readouterr().err)
+    quick_study(verbose=0, n_seeds=1).run(*data)
+    assert capsys.readouterr().err == ""
+
+
+# ------------------------------------------------------------------ the store
+
+
+def test_a_finished_study_is_only_read(data, study, tmp_path):
+    first = quick_study(store=tmp_path / "new" / "store").run(*data)
+    assert_same_results(first, study)
+    before = files(tmp_path)
+    again = quick_study(store=tmp_path / "new" / "store").run(*data)
+    assert_same_results(again, study)
+    assert files(tmp_path) == before
+
+
+def test_what_is_added_later_is_all_that_is_computed(data, tmp_path):
+    store = tmp_path / "store"
+    small = {"n_seeds": 1, "include": ["performance"], "store": store}
+    quick_study(**small).run(*data)
+    before = files(store)
+    large = {"lams": [1, 3], "topo_losses": ["ws", "as"], "n_seeds": 2}
+    added = quick_study(**large, store=store).run(*data)
+    after = files(store)
+    for name, content in before.items():
+        if not name.endswith(".json"):
+            assert after[name] == content
+    assert_same_results(added, quick_study(**large).run(*data))
+    fewer = quick_study(**small).run(*data)
+    assert len(fewer.results_) == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"random_state": 1}, "random_state is 0 there and 1 here"),
+        (
+            {"estimator": quick_estimator(lr=0.1)},
+            "estimator: lr is 0.003 there and 0.1",
+        ),
+        ({"estimator": None}, "estimator: grid_shape"),
+        ({"conditions": {"x": {"dropout": 0.1}}}, "condition x: dropout is 0.2 there"),
+        ({"X": 1}, "data: X_train: sha256"),
+        ({"y": 1}, "data: y_test: sha256"),
+        (
+            {"n": 1},
+            r"data: X_train: shape is \[300, 1, 8, 8\] there and \[299, 1, 8, 8\]",
+        ),
+    ],
+)
+def test_a_store_of_another_study_is_refused(changed, message, data, tmp_path):
+    conditions = {"x": {"dropout": 0.2}}
+    settings = {"n_seeds": 1, "store": tmp_path, "include": ["performance"]}
+    settings["conditions"] = conditions
+    quick_study(**settings).run(*data)
+    before = files(tmp_path)
+    X, y, X_test, y_test = data
+    if "X" in changed:
+        X = X.copy()
+        X[0, 0, 0, 0] += 1
+    elif "y" in changed:
+        y_test = y_test[::-1]
+    elif "n" in changed:
+        X, y = X[:299], y[:299]
+    else:
+        settings.update(changed)
+    with pytest.raises(ValueError, match=message):
+        quick_study(**settings).run(X, y, X_test, y_test)
+    assert files(tmp_path) == before
+
+
+def test_a_folder_that_is_no_store_is_refused(data, tmp_path):
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(ValueError, match=r"study\.json cannot be read"):
+        quick_study(store=tmp_path).run(*data)
+    (tmp_path / "study.json").write_text('{"format": 7}')
+    with pytest.raises(ValueError, match="it has format 7"):
+        quick_study(store=tmp_path).run(*data)
+    (tmp_path / "study.json").unlink()
+    (tmp_path / "ws__lam_1__seed_100").mkdir()
+    with pytest.raises(ValueError, match=r"no study\.json"):
+        quick_study(store=tmp_path).run(*data)
+
+
+def test_other_versions_are_told(data, tmp_path):
+    settings = {"n_seeds": 1, "store": tmp_path, "include": ["performance"]}
+    quick_study(**settings).run(*data)
+    path = tmp_path / "study.json"
+    content = json.loads(path.read_text())
+    content["versions"]["torch"] = "1.0"
+    path.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=r"begun with torch 1\.0 \(now "):
+        quick_study(**settings).run(*data)
+
+
+DAMAGE = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+    "flipped": lambda path: path.write_bytes(
+        path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])
+    ),
+    "removed": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize(
+    "name",
+    ["model.safetensors", "measures_smoothness.csv", "responses.safetensors"],
+)
+def test_a_damaged_file_is_made_again(kind, name, data, study, tmp_path):
+    quick_study(store=tmp_path).run(*data)
+    before = files(tmp_path)
+    for folder in ("control__lam_0__seed_101", "ws__lam_1__seed_100"):
+        DAMAGE[kind](tmp_path / folder / name)
+    with pytest.warns(UserWarning, match=rf"{name} of the model") as caught:
+        again = quick_study(store=tmp_path).run(*data)
+    assert len(caught) == 2
+    assert_same_results(again, study)
+    after = files(tmp_path)
+    assert {n: b for n, b in after.items() if not n.endswith("cell.json")} == {
+        n: b for n, b in before.items() if not n.endswith("cell.json")
+    } or name == "model.safetensors"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"files": 3}', b"\xff\xfe"])
+def test_a_damaged_list_of_files(content, data, study, tmp_path):
+    quick_study(store=tmp_path).run(*data)
+    (tmp_path / "ws__lam_1__seed_100" / "cell.json").write_bytes(content)
+    with pytest.warns(UserWarning, match=r"cell\.json is damaged"):
+        again = quick_study(store=tmp_path).run(*data)
+    assert_same_results(again, study)
+
+
+KILLED = """
+import contextlib, os, random, signal, sys, time, warnings
+import torch
+torch.set_num_threads(1)
+from sktopo import TopographicCNNClassifier
+from sktopo.datasets import load_digits_images
+from sktopo.study import TopographicStudy
+
+store = sys.argv[1]
+X, y = load_digits_images(return_X_y=True)
+data = X[:300], y[:300], X[300:500], y[300:500]
+
+def run():
+    TopographicStudy(
+        TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1, lr=3e-3),
+        topo_losses=["ws"], lams=[1, 2, 3, 4, 5, 6, 7], n_seeds=2, verbose=0,
+        store=store, include=["performance", "smoothness", "activity"],
+    ).run(*data)
+
+warnings.simplefilter("error")  # what a kill leaves is not damage
+rng, killed, children = random.Random(0), 0, []
+for i in range(20):
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1), os.dup2(null, 2)
+        run()
+        os._exit(0)
+    # from the start of the worker to the last of its models
+    time.sleep(rng.uniform(2, 6))
+    if os.waitpid(child, os.WNOHANG) == (0, 0):
+        (os.killpg if i % 2 else os.kill)(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        killed += 1
+    children.append(child)
+for child in children:  # workers that outlived their process
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+print(killed)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_killed_study_goes_on_to_the_same_results(data, tmp_path):
+    """Its process alone, or with its workers, at twenty moments."""
+    store = tmp_path / "store"
+    lams = {"lams": [1, 2, 3, 4, 5, 6, 7]}
+    command = [sys.executable, "-c", KILLED, store]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    killed = int(done.stdout)
+    assert 5 <= killed <= 20
+    found = quick_study(**lams, store=store).run(*data)
+    whole = quick_study(**lams, n_jobs=2).run(*data)
+    assert_same_results(found, whole)
+
+
+# ------------------------------------------------------------------ what goes wrong
+
+
+def test_a_model_that_fails_is_told_and_left_out(data, tmp_path):
+    conditions = {"bad": {"topo_loss": "ws", "lr": 1e30}}
+    study = quick_study(conditions=conditions, store=tmp_path)
+    with pytest.warns(FitFailedWarning, match=r"2 of 6 models .*bad, lam 1, seed 100"):
+        study.run(*data)
+    assert study.failures_["condition"].tolist() == ["bad", "bad"]
+    assert study.failures_["error"].str.contains("no longer finite").all()
+    assert set(study.results_["condition"]) == {"control", "ws"}
+    assert len(study.compare()) > 0
+    study.report(tmp_path / "report.html")
+    assert "2 models failed" in (tmp_path / "report.html").read_text()
+
+
+def test_a_failed_control_fails_its_seed(data):
+    with pytest.raises(ValueError, match="4 of 4 models could not be trained"):
+        quick_study(estimator=quick_estimator(lr=1e30)).run(*data)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"estimator": 3}, TypeError, "estimator must be a TopographicCNNClassifier"),
+        ({"n_seeds": 0}, ValueError, "n_seeds must be an integer of 1 or more"),
+        ({"n_seeds": 2.5}, ValueError, "n_seeds must be an integer"),
+        ({"random_state": None}, ValueError, "random_state must be an integer"),
+        ({"lams": [-1]}, ValueError, "lams must be finite numbers of 0 or more"),
+        ({"lams": ["1"]}, ValueError, "lams must be finite"),
+        ({"topo_losses": ["wx"]}, ValueError, "Condition 'wx'"),
+        ({"topo_losses": [3]}, ValueError, "has no name"),
+        ({"include": ["smooth"]}, ValueError, "include must be 'all' or among"),
+        ({"conditions": {"ws": {}}}, ValueError, "names of their own, not 'ws'"),
+        ({"conditions": {"x": {"dropuot": 1}}}, ValueError, "Condition 'x'.*dropuot"),
+        ({"conditions": {"x": {"random_state": 1}}}, ValueError, "sets random_state"),
+        ({"measures": {"x": 3}}, ValueError, "measures must be callables"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_runs(changed, error, message, data):
+    with pytest.raises(error, match=message):
+        quick_study(**changed).run(*data)
+    with pytest.raises(error, match=message):
+        quick_study(**changed).cells()
+
+
+def test_wrong_data_is_refused_before_anything_runs(data):
+    X, y, X_test, y_test = data
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        quick_study().run(X, y[:-1], X_test, y_test)
+    with pytest.raises(ValueError, match=r"images of shape \(1, 7, 8\)"):
+        quick_study().run(X, y, X_test[:, :, 1:], y_test)
+    with pytest.raises(ValueError, match=r"classes that y_train does not: \[99\]"):
+        quick_study().run(X, y, X_test, np.where(y_test == 3, 99, y_test))
+
+
+def test_before_it_was_run(tmp_path):
+    study = quick_study()
+    for call in (study.summary, study.compare, study.claims, study.consistency):
+        with pytest.raises(ValueError, match=r"call run\(\) first"):
+            call()
+    with pytest.raises(ValueError, match=r"call run\(\) first"):
+        study.report(tmp_path / "report.html")
+    with pytest.raises(ValueError, match="keeps no models"):
+        study.load_model("ws")
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def test_plot(study):
+    pytest.importorskip("matplotlib")
+    display = study.plot("morans_i", "moore")
+    summary = study.summary().set_index(["condition", "measure", "parameter"])
+    drawn = display.summary_.set_index("condition")["mean"]
+    for condition in ("control", "ws"):
+        wanted = summary.loc[(condition, "morans_i", "moore"), "mean"]
+        assert drawn[condition] == pytest.approx(wanted)
+    assert study.plot("accuracy").ax_.get_ylabel() == "accuracy"
+    with pytest.raises(ValueError, match=r"several parameters; give one of \['moore'"):
+        study.plot("morans_i")
+    with pytest.raises(ValueError, match="No measure 'moran'"):
+        study.plot("moran")
+
+
+class Page(HTMLParser):
+    """What a page asks for, and whether its tags are closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sources, self.links, self.open, self.titles = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.sources += [attrs[name] for name in ("src", "srcset") if name in attrs]
+        self.links += [attrs["href"]] if "href" in attrs else []
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "h2":
+            self.titles.append(data)
+
+
+def test_report_is_one_page_with_its_data(data, tmp_path):
+    pytest.importorskip("matplotlib")
+    conditions = {"<b>bold</b>": {"topo_loss": "as"}}
+    study = quick_study(include="all", lams=[1, 3], conditions=conditions).run(*data)
+    study.report(tmp_path / "report.html", "fashion_mnist")
+    text = (tmp_path / "report.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert page.titles == [
+        *("What was run", "The paper's claims", "Measures against lam", "Weight noise"),
+        *("Image noise: who is most accurate", "Maps", "Expert units"),
+        *("Correlation structure", "Accuracy, smoothness and robustness"),
+        *("Consistency over seeds", "Data"),
+    ]
+    assert len(page.sources) > 20
+    assert all(s.startswith("data:image/png;base64,") for s in page.sources)
+    assert len(page.links) == 3
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
+    assert "<b>bold" not in text
+    packed = page.links[0].removeprefix("data:application/gzip;base64,")
+    table = pd.read_csv(
+        io.BytesIO(gzip.decompress(base64.b64decode(packed))),
+        keep_default_na=False,
+        na_values={"value": [""]},
+    )
+    pd.testing.assert_frame_equal(table, study.results_, rtol=1e-12)
+
+
+def test_report_of_one_seed_and_few_measures(data, tmp_path):
+    pytest.importorskip("matplotlib")
+    study = quick_study(n_seeds=1, include=["performance"]).run(*data)
+    study.report(tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.open == []
+    assert "Weight noise" not in page.titles
