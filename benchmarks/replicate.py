@@ -1,0 +1,132 @@
+"""Replicate Truong & Hasson (arXiv 2508.00043): train, measure, compare, report.
+
+The full study of Fashion-MNIST has 130 models, ten seeds of each of: control; WS, AS
+and AS untransposed at lam 0.3, 1 and 3; and at lam 1 WS by cosine distance, WS without
+dropout and control without dropout:
+
+    python benchmarks/replicate.py --dataset fashion_mnist --store study --seeds 10
+
+It can be stopped at any time and goes on where it was. See what it would train, and
+how long that takes, with --dry-run. A pilot of three seeds and one lam, without the
+further conditions:
+
+    python benchmarks/replicate.py --dataset fashion_mnist --store study \
+        --seeds 3 --lams 1 --main-conditions
+
+Models are trained as in the paper: 80 % of the training images, batches of 64, Adam, lr
+0.001; the small network and 10 epochs for MNIST and Fashion-MNIST, the deep network and
+30 epochs for CIFAR-10. Measures are taken on all test images. In the store's folder
+report.html and results.csv.gz are written at the end.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import joblib
+import torch
+from sklearn.model_selection import train_test_split
+
+from sktopo import TopographicCNNClassifier, datasets, measure
+from sktopo.study import TopographicStudy
+
+DATASETS = {
+    "fashion_mnist": (datasets.fetch_fashion_mnist, "small", 10),
+    "mnist": (datasets.fetch_mnist, "small", 10),
+    "cifar10": (datasets.fetch_cifar10, "deep", 30),
+}
+CONDITIONS = {
+    "ws_cosine": {"topo_loss": "ws", "distance": "cosine", "lam": 1.0},
+    "ws_no_dropout": {"topo_loss": "ws", "dropout": 0.0, "lam": 1.0},
+    "control_no_dropout": {"topo_loss": None, "dropout": 0.0},
+}
+
+
+def parse(args=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--dataset", choices=sorted(DATASETS), required=True)
+    add("--store", type=Path, required=True, help="folder of the study")
+    add("--seeds", type=int, default=10, help="models of each condition and lam")
+    add("--lams", type=float, nargs="+", default=[0.3, 1.0, 3.0])
+    add("--main-conditions", action="store_true", help="leave the last three out")
+    add("--epochs", type=int, help="default: the paper's")
+    add("--precision", choices=["float32", "bfloat16", "auto"], default="float32")
+    add("--jobs", type=int, default=-1, help="models at a time; -1: one a core")
+    add("--data-home", help="folder of the data sets")
+    add("--dry-run", action="store_true", help="list models and expected time only")
+    return parser.parse_args(args)
+
+
+def load(dataset, data_home):
+    fetch = DATASETS[dataset][0]
+    X, y = fetch("train", return_X_y=True, data_home=data_home)
+    X, _, y, _ = train_test_split(X, y, train_size=0.8, stratify=y, random_state=0)
+    return X, y, *fetch("test", return_X_y=True, data_home=data_home)
+
+
+def make_study(args):
+    _, backbone, epochs = DATASETS[args.dataset]
+    estimator = TopographicCNNClassifier(
+        backbone=backbone, max_epochs=args.epochs or epochs, precision=args.precision
+    )
+    return TopographicStudy(
+        estimator,
+        lams=args.lams,
+        n_seeds=args.seeds,
+        store=args.store,
+        n_jobs=args.jobs,
+        conditions=None if args.main_conditions else CONDITIONS,
+    )
+
+
+def expected_seconds(study, data):
+    """Time of one model, from a part of an epoch and of the test images."""
+    X, y, X_test, y_test = data
+    torch.set_num_threads(1)
+    part, tests = min(len(X), 6400), min(len(X_test), 1000)
+    clf = TopographicCNNClassifier(**study.estimator.get_params())
+    clf.set_params(max_epochs=1, random_state=0).fit(X[:128], y[:128])  # warm up
+    start = time.perf_counter()
+    clf.fit(X[:part], y[:part])
+    fit = (time.perf_counter() - start) * len(X) / part * study.estimator.max_epochs
+    start = time.perf_counter()
+    measure(clf, X_test[:tests], y_test[:tests], reference=clf)
+    return fit, (time.perf_counter() - start) * len(X_test) / tests
+
+
+def dry_run(study, data, jobs):
+    cells = study.cells()
+    print(cells.to_string())
+    by_condition = cells.groupby(["condition", "lam"], sort=False).size()
+    print(by_condition.rename("models").to_string())
+    fit, measures = expected_seconds(study, data)
+    hours = len(cells) * (fit + measures) / 3600
+    print(
+        f"{len(cells)} models, each about {fit:.0f} s of training and {measures:.0f} s "
+        f"of measures with one thread of this machine: {hours:.1f} hours in all, "
+        f"{hours / jobs:.1f} with {jobs} at a time. What the store has is not redone."
+    )
+
+
+def main(args=None):
+    args = parse(args)
+    study = make_study(args)
+    data = load(args.dataset, args.data_home)
+    if args.dry_run:
+        dry_run(study, data, joblib.effective_n_jobs(args.jobs))
+        return
+    study.run(*data)
+    study.results_.to_csv(args.store / "results.csv.gz", index=False)
+    study.report(args.store / "report.html", args.dataset)
+    table = study.claims(args.dataset)
+    table = table[table["kind"] == "test"]
+    shown = ["claim", "contrast", "n", "estimate", "low", "high", "delta", "verdict"]
+    print(table[shown].round(3).to_string(index=False))
+    print(f"{args.store / 'report.html'} and results.csv.gz beside it")
+
+
+if __name__ == "__main__":
+    main()
