@@ -641,7 +641,7 @@ class TopographicStudy:
             )
         table = table[table["parameter"] == parameter]
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
-        label = measure.replace("_", " ") + (f" ({parameter})" if parameter else "")
+        label = measure.replace("_", " ") + (f"\n({parameter})" if parameter else "")
         return LambdaCurveDisplay(table[~other_controls], label).plot(ax=ax)
 
     def report(self, path: str | os.PathLike, dataset: str | None = None) -> None:

@@ -1,0 +1,90 @@
+"""The command of the replication, and the pilot that is kept in the documentation."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sktopo._claims import claims
+from sktopo.datasets import load_digits_images
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import replicate
+
+COLUMNS = "condition lam seed group measure parameter value n".split()  # noqa: SIM905
+
+
+@pytest.fixture
+def digits_for_fashion(monkeypatch):
+    """Few and small images in place of Fashion-MNIST's."""
+
+    def fetch(subset, *, return_X_y, data_home):
+        return load_digits_images(subset, return_X_y=return_X_y)
+
+    monkeypatch.setitem(replicate.DATASETS, "fashion_mnist", (fetch, "small", 1))
+
+
+def arguments(*more, store="store"):
+    return ["--dataset", "fashion_mnist", "--store", str(store), *more]
+
+
+def test_the_full_study_is_planned_as_the_paper_is():
+    study = replicate.make_study(replicate.parse(arguments()))
+    cells = study.cells()
+    assert len(cells) == 130
+    counts = cells.groupby(["condition", "lam"]).size()
+    assert counts.eq(10).all()
+    assert set(counts.index) == {
+        ("control", 0.0),
+        *(
+            (loss, lam)
+            for loss in ("ws", "as", "as_untransposed")
+            for lam in (0.3, 1, 3)
+        ),
+        *(("ws_cosine", 1.0), ("ws_no_dropout", 1.0), ("control_no_dropout", 0.0)),
+    }
+    estimator = study.estimator
+    assert (estimator.backbone, estimator.max_epochs) == ("small", 10)
+    assert (estimator.batch_size, estimator.lr, estimator.dropout) == (64, 1e-3, 0.5)
+    deep = replicate.parse(["--dataset", "cifar10", "--store", "x"])
+    assert replicate.make_study(deep).estimator.max_epochs == 30
+
+
+def test_dry_run_lists_and_trains_nothing(digits_for_fashion, tmp_path, capsys):
+    store = tmp_path / "store"
+    replicate.main(arguments("--seeds", "3", "--lams", "1", "--dry-run", store=store))
+    out = capsys.readouterr().out
+    assert "21 models, each about" in out
+    assert out.count("as_untransposed") == 3 + 1
+    assert not store.exists()
+
+
+def test_the_command_runs(digits_for_fashion, tmp_path, capsys):
+    more = ["--seeds", "1", "--lams", "1", "--main-conditions", "--jobs", "2"]
+    replicate.main(arguments(*more, store=tmp_path))
+    out = capsys.readouterr().out
+    assert "not testable" in out
+    table = pd.read_csv(tmp_path / "results.csv.gz")
+    assert table.columns.tolist() == COLUMNS
+    assert table["condition"].nunique() == 4
+    assert "fashion mnist" in (tmp_path / "report.html").read_text()
+
+
+def test_the_pilot_is_whole():
+    path = ROOT / "docs" / "replication" / "pilot.csv.gz"
+    table = pd.read_csv(path, keep_default_na=False, na_values={"value": [""]})
+    assert table.columns.tolist() == COLUMNS
+    models = table[["condition", "lam", "seed"]].drop_duplicates()
+    assert len(models) == 12
+    assert models.groupby(["condition", "lam"]).size().to_dict() == {
+        ("control", 0.0): 3,
+        **{(loss, 1.0): 3 for loss in ("ws", "as", "as_untransposed")},
+    }
+    assert table["value"].notna().all()
+    assert table.loc[table["measure"] == "morans_i", "n"].eq(10_000).all()
+    pairs = pd.DataFrame(columns=["condition", "lam", "first", "second", "correlation"])
+    found = claims(table, pairs)
+    tests = found.loc[found["kind"] == "test", "verdict"]
+    assert set(tests) <= {"undecided", "not testable"}
