@@ -79,6 +79,8 @@ class Store:
     def open(self, configuration, conditions):
         """Make the folder, or refuse one that belongs to another study."""
         path = self.folder / "study.json"
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"The store {self.folder} is a file; give a folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
         found = self._read_study(path)
         if found is None:

@@ -16,9 +16,10 @@ import safetensors.numpy
 import torch
 from joblib.parallel import get_active_backend
 from numpy.typing import ArrayLike
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
@@ -52,7 +53,7 @@ REPRESENTATIONS = ("activations", "class_means", "post_relu", "readout")
 _FREE = ("lam", "random_state", "verbose", "warm_start")
 
 
-class TopographicStudy:
+class TopographicStudy(BaseEstimator):
     """Train control and topographic models over lam and seeds, measure and compare.
 
     Each model is a cell: a condition, a weight of the spatial loss (lam) and a seed.
@@ -215,7 +216,9 @@ class TopographicStudy:
         losses = self.topo_losses
         losses = [losses] if isinstance(losses, str) or callable(losses) else losses
         found = {CONTROL: {"topo_loss": None}}
-        for loss in losses:
+        for loss in losses or ():
+            if loss is None:  # the control is there already
+                continue
             name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
             if not isinstance(name, str):
                 raise ValueError(
@@ -223,7 +226,18 @@ class TopographicStudy:
                     f"conditions={{'my_loss': {{'topo_loss': ...}}}}."
                 )
             found[name] = {"topo_loss": loss}
-        for name, settings in (self.conditions or {}).items():
+        conditions = {} if self.conditions is None else self.conditions
+        if not isinstance(conditions, Mapping):
+            raise TypeError(
+                f"conditions must map names to settings, such as "
+                f"{{'no_dropout': {{'dropout': 0.0}}}}; got {conditions!r}."
+            )
+        for name, settings in conditions.items():
+            if not isinstance(settings, Mapping):
+                raise TypeError(
+                    f"The settings of condition {name!r} must be a dict of parameters "
+                    f"of the classifier; got {settings!r}."
+                )
             if name in found or not isinstance(name, str) or not name:
                 raise ValueError(
                     f"conditions needs names of their own, not {name!r}; taken are "
@@ -254,6 +268,8 @@ class TopographicStudy:
             raise ValueError(
                 f"measures must be callables under names of their own, not {clash}."
             )
+        if not include and not own:
+            raise ValueError("include and measures are empty: nothing to measure.")
         return [*(group for group in GROUPS if group in include), *own]
 
     def _cells(self):
@@ -337,7 +353,10 @@ class TopographicStudy:
             data[f"X_{name}"] = validate_images(
                 estimator, X, reset=name == "train", **shape
             )
+            check_classification_targets(y)
             data[f"y_{name}"] = y
+        if len(np.unique(data["y_train"])) < 2:
+            raise ValueError("y_train holds one class only; two are needed.")
         known = np.isin(data["y_test"], data["y_train"])
         if not known.all():
             unknown = np.unique(data["y_test"][~known]).tolist()

@@ -516,6 +516,13 @@ def test_a_failed_control_fails_its_seed(data):
         ({"conditions": {"x": {"dropuot": 1}}}, ValueError, "Condition 'x'.*dropuot"),
         ({"conditions": {"x": {"random_state": 1}}}, ValueError, "sets random_state"),
         ({"measures": {"x": 3}}, ValueError, "measures must be callables"),
+        ({"include": []}, ValueError, "nothing to measure"),
+        ({"conditions": ["x"]}, TypeError, "conditions must map names to settings"),
+        (
+            {"conditions": {"x": 3}},
+            TypeError,
+            "settings of condition 'x' must be a dict",
+        ),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_runs(changed, error, message, data):
@@ -531,8 +538,26 @@ def test_wrong_data_is_refused_before_anything_runs(data):
         quick_study().run(X, y[:-1], X_test, y_test)
     with pytest.raises(ValueError, match=r"images of shape \(1, 7, 8\)"):
         quick_study().run(X, y, X_test[:, :, 1:], y_test)
+    with pytest.raises(ValueError, match="one class only"):
+        quick_study().run(X, 0 * y, X_test, 0 * y_test)
+    with pytest.raises(ValueError, match="Unknown label type"):
+        quick_study().run(X, y / 7, X_test, y_test)
+    with pytest.raises(ValueError, match="is a file; give a folder"):
+        quick_study(store=__file__).run(*data)
     with pytest.raises(ValueError, match=r"classes that y_train does not: \[99\]"):
         quick_study().run(X, y, X_test, np.where(y_test == 3, 99, y_test))
+
+
+@pytest.mark.parametrize("losses", [None, [], [None], [None, "ws"], "ws"])
+def test_the_control_is_there_once(losses):
+    cells = quick_study(topo_losses=losses).cells()
+    assert cells["condition"].tolist()[:2] == ["control"] * 2
+    assert len(cells) == (4 if losses and "ws" in losses else 2)
+
+
+def test_a_study_is_shown_and_copied_as_an_estimator(study):
+    assert "topo_losses=['ws']" in repr(study)
+    assert study.get_params()["estimator__lr"] == 3e-3
 
 
 def test_before_it_was_run(tmp_path):
