@@ -429,11 +429,10 @@ from sktopo import TopographicCNNClassifier
 from sktopo.datasets import load_digits_images
 from sktopo.study import TopographicStudy
 
-store = sys.argv[1]
 X, y = load_digits_images(return_X_y=True)
 data = X[:300], y[:300], X[300:500], y[300:500]
 
-def run():
+def run(store):
     TopographicStudy(
         TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1, lr=3e-3),
         topo_losses=["ws"], lams=[1, 2, 3, 4, 5, 6, 7], n_seeds=2, verbose=0,
@@ -441,42 +440,45 @@ def run():
     ).run(*data)
 
 warnings.simplefilter("error")  # what a kill leaves is not damage
-rng, killed, children = random.Random(0), 0, []
-for i in range(20):
+rng, killed, children, store = random.Random(0), 0, [], 0
+while killed < 20:
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1), os.dup2(null, 2)
-        run()
+        run(os.path.join(sys.argv[1], str(store)))
         os._exit(0)
-    # from the start of the worker to the last of its models
-    time.sleep(rng.uniform(2, 6))
-    if os.waitpid(child, os.WNOHANG) == (0, 0):
-        (os.killpg if i % 2 else os.kill)(child, signal.SIGKILL)
+    # from before the start of its worker to the last of its models
+    time.sleep(rng.uniform(0, 6))
+    children.append(child)
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if not ended:
+        (os.killpg if killed % 2 else os.kill)(child, signal.SIGKILL)
         os.waitpid(child, 0)
         killed += 1
-    children.append(child)
+    else:
+        assert status == 0
+        store += 1  # it is whole: the next one starts anew
 for child in children:  # workers that outlived their process
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-print(killed)
+print(store + 1)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_study_goes_on_to_the_same_results(data, tmp_path):
     """Its process alone, or with its workers, at twenty moments."""
-    store = tmp_path / "store"
     lams = {"lams": [1, 2, 3, 4, 5, 6, 7]}
-    command = [sys.executable, "-c", KILLED, store]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    killed = int(done.stdout)
-    assert 5 <= killed <= 20
-    found = quick_study(**lams, store=store).run(*data)
     whole = quick_study(**lams, n_jobs=2).run(*data)
-    assert_same_results(found, whole)
+    for store in range(int(done.stdout)):
+        found = quick_study(**lams, store=tmp_path / str(store)).run(*data)
+        assert_same_results(found, whole)
 
 
 # ------------------------------------------------------------------ what goes wrong
