@@ -22,8 +22,8 @@ def as_array_like(values):
             values = np.asarray(values)
     except RuntimeError as error:  # what torch raises, for lists of tensors too
         raise TypeError(
-            f"A {type(values).__name__} does not convert to an array ({error}). Give an "
-            f"array or dense tensors of real numbers."
+            f"A {type(values).__name__} does not convert to an array ({error}). Give "
+            f"an array or dense tensors of real numbers."
         ) from error
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(

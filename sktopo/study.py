@@ -141,8 +141,8 @@ class TopographicStudy(BaseEstimator):
     ... )
     >>> study.run(X[:500], y[:500], X[500:800], y[500:800]).results_["seed"].unique()
     array([100, 101])
-    >>> study.compare()[["condition", "measure", "n"]].iloc[0].tolist()
-    ['ws', 'accuracy', 2]
+    >>> study.compare()["n"].unique()
+    array([2])
     """
 
     def __init__(
