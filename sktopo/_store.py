@@ -32,7 +32,7 @@ class Cell:
 
     @property
     def folder(self):
-        return f"{quote(self.condition, safe='')}__lam_{self.lam:g}__seed_{self.seed}"
+        return f"{quote(self.condition, safe='')}__lam_{self.lam:.15g}__seed_{self.seed}"
 
     def __str__(self):
         return f"{self.condition}, lam {self.lam:g}, seed {self.seed}"
