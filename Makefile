@@ -23,7 +23,7 @@ test: $(READY)
 test-oldest: $(READY)
 	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python \
-		--resolution lowest-direct --editable '.[test]'
+		--upgrade --resolution lowest-direct --editable '.[test]'
 	$(OLDEST)/bin/python -m pytest
 
 lint: $(READY)

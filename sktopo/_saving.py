@@ -222,10 +222,11 @@ def _answers(estimator):
     return estimator._evaluate(images, lambda head, features: head.logits(features))[0]
 
 
-def write_atomically(path, data):
+def write_atomically(path, data, durable=True):
     """Write bytes to a file that is at any moment the old one or the new one, whole.
 
-    A process that is killed meanwhile may leave a hidden file, ``.sktopo-*.tmp``.
+    If `durable`, this holds when the machine itself goes down, too. A process that is
+    killed meanwhile may leave a hidden file, ``.sktopo-*.tmp``.
     """
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
@@ -237,8 +238,9 @@ def write_atomically(path, data):
     try:
         with open(temporary, "xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         if os.path.exists(path):
             shutil.copymode(path, temporary)
         os.replace(temporary, path)
@@ -246,7 +248,7 @@ def write_atomically(path, data):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    if hasattr(os, "O_DIRECTORY"):  # the new name itself reaches the disk
+    if durable and hasattr(os, "O_DIRECTORY"):  # the new name itself reaches the disk
         descriptor = os.open(folder, os.O_DIRECTORY)
         try:
             os.fsync(descriptor)

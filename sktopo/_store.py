@@ -32,7 +32,8 @@ class Cell:
 
     @property
     def folder(self):
-        return f"{quote(self.condition, safe='')}__lam_{self.lam:.15g}__seed_{self.seed}"
+        name = quote(self.condition, safe="")
+        return f"{name}__lam_{self.lam:.15g}__seed_{self.seed}"
 
     def __str__(self):
         return f"{self.condition}, lam {self.lam:g}, seed {self.seed}"
@@ -192,7 +193,9 @@ class Store:
         self.path(cell).mkdir(parents=True, exist_ok=True)
         manifest = dict(known)
         for name, data in files.items():
-            write_atomically(self.path(cell, name), data)
+            # measures are soon made again, and their hash is compared
+            durable = name == "model.safetensors"
+            write_atomically(self.path(cell, name), data, durable)
             manifest[name] = hashlib.sha256(data).hexdigest()
         content = json.dumps({**dataclasses.asdict(cell), "files": manifest}, indent=1)
         write_atomically(self.path(cell, "cell.json"), content.encode())

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import safetensors.numpy
 import torch
-from joblib.parallel import get_active_backend
+from joblib.executor import get_memmapping_executor
+from joblib.parallel import LokyBackend, get_active_backend
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import FitFailedWarning
@@ -713,15 +714,24 @@ class _Parallel(joblib.Parallel):
         self.bar.update(self.before + self.n_completed_tasks - self.bar.n)
 
 
+class _OneWorker(LokyBackend):
+    """joblib's loky with one worker process, where joblib itself would start none."""
+
+    def configure(self, n_jobs=1, parallel=None, **settings):
+        environment = self._prepare_worker_env(n_jobs=joblib.cpu_count())
+        self._workers = get_memmapping_executor(
+            1, env=environment, context_id=parallel._id
+        )
+        self.parallel = parallel
+        return n_jobs
+
+
 def _parallel(n_jobs, bar):
     backend, _ = get_active_backend()
-    settings = {"n_jobs": n_jobs, "batch_size": 1}
-    if type(backend).__name__ == "LokyBackend":
-        settings["n_jobs"] = joblib.effective_n_jobs(n_jobs)
-        if settings["n_jobs"] == 1:
-            # a worker process all the same, since joblib would run it in this one
-            settings.update(n_jobs=2, pre_dispatch=1)
-    return _Parallel(bar, **settings)
+    one = isinstance(backend, LokyBackend) and joblib.effective_n_jobs(n_jobs) == 1
+    if one:  # of a single job joblib thinks that it needs no worker
+        return _Parallel(bar, n_jobs=2, backend=_OneWorker(), batch_size=1)
+    return _Parallel(bar, n_jobs=n_jobs, batch_size=1)
 
 
 @contextlib.contextmanager
