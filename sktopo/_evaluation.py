@@ -14,8 +14,10 @@ from sktopo._images import as_array_like, slices, validate_images
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.networks import Head
 
-# Images looked at in one go, so that memory is bounded.
-_CHUNK = 4096
+# Images looked at in one go, so that memory is bounded; fewer of many features each.
+_CHUNK, _CHUNK_VALUES = 4096, 2**22
+# Features that are kept for a second pass.
+_KEPT_VALUES = 2**24
 
 
 def open_estimator(
@@ -92,7 +94,14 @@ class Evaluation:
     @cached_property
     def features(self):
         """All of them, for those who need them many times."""
-        return np.concatenate([features for _, features in self.chunks()])
+        features, largest = self.classifier._evaluate(self.X, _as_features)
+        self.classifier._warn_of_range(largest, len(self.y))
+        return features
+
+    def keep_features(self):
+        """Run the backbone once for all that follows, if its features are not many."""
+        if len(self.y) * self.head.grid_weights.shape[1] <= _KEPT_VALUES:
+            _ = self.features
 
     @cached_property
     def head(self):
@@ -121,7 +130,8 @@ class Evaluation:
         """Rows and backbone features, some images at a time."""
         known = vars(self).get("features")
         largest = 0.0
-        for rows in slices(len(self.y), _CHUNK):
+        width = max(self.head.grid_weights.shape)
+        for rows in slices(len(self.y), max(1, min(_CHUNK, _CHUNK_VALUES // width))):
             if known is not None:
                 yield rows, known[rows]
                 continue

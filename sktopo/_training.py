@@ -117,8 +117,9 @@ class Batches:
         return len(self.bounds) - 1
 
     def __iter__(self):
-        order = np.arange(self.n_rows)
-        if self.generator is not None:
+        if self.generator is None:
+            order = np.arange(self.n_rows)
+        else:
             order = torch.randperm(self.n_rows, generator=self.generator).numpy()
         for start, stop in zip(self.bounds, self.bounds[1:], strict=False):
             yield order[start:stop]

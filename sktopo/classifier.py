@@ -652,7 +652,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             return
         rows = np.unique(np.linspace(0, len(X) - 1, 256).astype(int))
         found = set()
-        for part in slices(len(rows), 32):
+        for part in slices(len(rows), min(32, self._images_at_once())):
             best, _ = self._evaluate(X[rows[part]], _best_class)
             found.update(best.tolist())
             if len(found) > 1:
@@ -945,11 +945,9 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         """As `_run` for checked images, in batches; also their largest value."""
         module = self.module_.eval() if module is None else module
         head = Head.of(module)
-        # Up to 128 small images; fewer of large ones, whose layers are large too.
-        size = int(np.clip(2**21 // (4 * self.n_features_in_), 2, 128))
         largest, result = 0.0, None
         with torch.inference_mode():
-            for rows in slices(len(X), size):
+            for rows in slices(len(X), self._images_at_once()):
                 images = as_batch(X, rows, self.image_shape_)
                 low, high = (float(v) for v in torch.aminmax(images))
                 largest = max(largest, abs(low), abs(high))
@@ -970,6 +968,10 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
                     result = np.empty((len(X), *part.shape[1:]), part.dtype)
                 result[rows] = part
         return result, largest
+
+    def _images_at_once(self):
+        """Up to 128 small images; fewer of large ones, whose layers are large too."""
+        return int(np.clip(2**21 // (4 * self.n_features_in_), 2, 128))
 
     def _warn_of_range(self, largest, n_images):
         usual = max(abs(value) for value in self.pixel_range_)

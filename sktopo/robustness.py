@@ -47,7 +47,7 @@ LAYERS = {
 SCALES = ("std", "absolute")
 ORDERS = ("zeros", "readout_norm", "random", "block")
 
-# Noisy images made in one go: this many values at most, so that memory is bounded.
+# Noisy images made in one go, so that memory is bounded; fewer of large ones.
 _CHUNK, _CHUNK_VALUES = 512, 2**21
 
 
@@ -295,7 +295,7 @@ def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0
         for kind, level in conditions
     }
     hits = dict.fromkeys(conditions, 0.0)
-    chunk = max(1, min(_CHUNK, _CHUNK_VALUES // classifier.n_features_in_))
+    chunk = max(2, min(_CHUNK, _CHUNK_VALUES // classifier.n_features_in_))
     for rows in slices(len(evaluation.y), chunk):
         images = as_batch(evaluation.X, rows, classifier.image_shape_).numpy()
         for condition in conditions:
@@ -414,6 +414,7 @@ def _pruning(evaluation, order, fractions, seed):
     }
     norms = np.linalg.norm(head.readout_weights, axis=0)
     ranked["readout_norm"] = np.argsort(norms, kind="stable")
+    evaluation.keep_features()
     if "zeros" in orders:
         silent = np.zeros(grid.n_units)
         for _, activations in evaluation.activation_chunks():
@@ -425,17 +426,17 @@ def _pruning(evaluation, order, fractions, seed):
     )
     n_pruned = np.floor(table["fraction"] * grid.n_units + 0.5 - 1e-9).astype(int)
     table["n_pruned"] = n_pruned
-    hits = np.zeros(len(table))
+    pruned = [ranked[name][:n] for name, n in zip(table["order"], n_pruned)]
+    hits = np.zeros(len(pruned) + 1)  # the last for the whole head
     for rows, activations in evaluation.activation_chunks():
-        for i, (name, n) in enumerate(zip(table["order"], n_pruned)):
+        for i, units in enumerate([*pruned, []]):
             kept = activations.copy()
-            kept[:, ranked[name][:n]] = 0
+            kept[:, units] = 0
             hits[i] += evaluation.hits(head.classify(kept).argmax(axis=1), rows)
-    table["accuracy"] = hits / evaluation.total_weight
-    table["accuracy_change"] = table["accuracy"] - evaluation.accuracy
-    table.attrs.update(
-        n_images=len(evaluation.y), clean_accuracy=float(evaluation.accuracy)
-    )
+    *accuracies, clean = (hits / evaluation.total_weight).tolist()
+    table["accuracy"] = accuracies
+    table["accuracy_change"] = table["accuracy"] - clean
+    table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
     return table
 
 

@@ -3,14 +3,12 @@
 import copy
 import io
 import pickle
-import warnings
 
 import joblib
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from skorch.exceptions import DeviceWarning
 
 from sktopo import TopographicCNNClassifier
 
@@ -67,30 +65,33 @@ def test_batches_are_not_kept(quick, digits):
     assert abs(len(pickle.dumps(many)) - len(pickle.dumps(few))) < 200
 
 
-def test_a_model_of_an_accelerator_opens_without_one(quick, digits, monkeypatch):
+@pytest.mark.parametrize("location", ["cuda:0", "mps"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_model_of_an_accelerator_opens_without_one(
+    optimizer, location, quick, digits, monkeypatch
+):
     """Its pickle holds storages that are tagged as another device's."""
-    if torch.cuda.is_available():
+    if torch.accelerator.is_available():
         pytest.skip("there is an accelerator here")
     X, y = digits
     X, y = X[:300], y[:300]
-    quick.fit(X, y)
+    quick.set_params(optimizer=optimizer, lr=0.01).fit(X, y)
     wanted = quick.predict_proba(X)
     net = quick.net_
     states = net.optimizer_.state.values()
     tensors = [*net.module_.state_dict().values(), *net.criterion_.buffers()]
-    tensors += [v for state in states for v in state.values()]
+    tensors += [v for state in states for v in state.values() if v is not None]
     there = {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
     def tag(storage):
-        return "cuda:0" if storage.data_ptr() in there else "cpu"
+        return location if storage.data_ptr() in there else "cpu"
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.serialization, "location_tag", tag)
-        patch.setattr(quick.net_, "device", "cuda")
+        patch.setattr(net, "device", location.partition(":")[0])
         data = pickle.dumps(quick)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeviceWarning)  # skorch says what it does
-        again = pickle.loads(data)
+    assert location.encode() in data
+    again = pickle.loads(data)
     assert torch.device(again.net_.device).type == "cpu"
     np.testing.assert_array_equal(again.predict_proba(X), wanted)
     again.partial_fit(X, y)

@@ -20,6 +20,8 @@ DTYPES = [
 ]
 SHAPES = [(1, 1, 1), (1, 1, 7), (1, 5, 1), (1, 2, 3), (1, 8, 8), (3, 4, 4), (5, 3, 2)]
 DOCUMENTED = (ValueError, TypeError)
+# The same examples in each run.
+EXAMPLES = settings(max_examples=80, deadline=None, derandomize=True)
 
 
 def classifier(**changed):
@@ -28,11 +30,15 @@ def classifier(**changed):
 
 
 def images(shape, n=14, dtype="uint8", seed=0):
-    """Two classes: dark and bright images."""
+    """Two classes: dark and bright images, below and above 0 where the dtype can."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
     X = rng.integers(0, 40, (n, *shape)) + 80 * y[:, None, None, None]
-    return (X > 60 if dtype == "bool" else X).astype(dtype), y
+    if dtype == "bool":
+        X = X > 60
+    elif np.dtype(dtype).kind != "u":
+        X = X - 60
+    return X.astype(dtype), y
 
 
 def outcome(X, y, X_test=None, **changed):
@@ -54,7 +60,7 @@ def in_layout(X, layout):
     if layout == "fortran":
         return np.asfortranarray(X)
     if layout == "strided":
-        wide = np.zeros((2 * len(X), *X.shape[1:-1], 3 * X.shape[-1]), X.dtype)
+        wide = np.ones((2 * len(X), *X.shape[1:-1], 3 * X.shape[-1]), X.dtype)
         wide[::2, ..., ::3] = X
         return wide[::2, ..., ::3]
     if layout == "negative":
@@ -78,7 +84,7 @@ def in_form(X, form):
 LAYOUTS = "plain fortran strided negative swapped read-only broadcast".split()  # noqa: SIM905
 
 
-@settings(max_examples=80, deadline=None)
+@EXAMPLES
 @given(
     st.sampled_from(SHAPES),
     st.sampled_from(DTYPES),
@@ -88,22 +94,42 @@ LAYOUTS = "plain fortran strided negative swapped read-only broadcast".split()  
 def test_the_form_of_images_changes_nothing(shape, dtype, layout, form):
     X, y = images(shape, dtype=dtype)
     plain = outcome(X.astype(np.float32), y, image_shape=shape)
-    given_X = in_form(in_layout(X, layout), form)
-    before = given_X.copy()
+    given_X = in_layout(in_form(X, form), layout)
+    before_X, before_y = given_X.copy(), y.copy()
     assert_equal(outcome(given_X, y, image_shape=shape), plain)
-    np.testing.assert_array_equal(given_X, before)
+    np.testing.assert_array_equal(given_X, before_X)
+    np.testing.assert_array_equal(y, before_y)
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 2, 2), (1, 1, 10)])
+def test_flat_rows_are_their_images(shape):
+    X, y = images(shape)
+    plain = outcome(X, y)
+    if shape == (1, 1, 10):
+        with pytest.warns(UserWarning, match="1 x 10 pixels"):
+            found = outcome(in_form(X, "flat"), y)
+    else:
+        found = outcome(in_form(X, "flat"), y)
+    assert_equal(found, plain)
+
+
+@settings(EXAMPLES, max_examples=40)
 @given(
     st.sampled_from(SHAPES),
-    st.sampled_from(["uint8", "int32", "float16", "float32", "float64", "bfloat16"]),
-    st.sampled_from(["plain", "transposed", "requires grad"]),
+    st.sampled_from(
+        ["uint8", "int32", "float16", "float32", "float64", "bfloat16", "float8_e5m2"]
+    ),
+    st.sampled_from(["plain", "transposed", "requires grad", "lazily negated"]),
 )
 def test_tensors_are_arrays(shape, dtype, kind):
     X, y = images(shape)
+    X //= 32  # whole numbers that eight bits of float hold
     plain = outcome(X.astype(np.float32), y, image_shape=shape)
     tensor = torch.from_numpy(X).to(getattr(torch, dtype))
+    if kind == "lazily negated":
+        assume(dtype in ("float32", "float64"))
+        tensor = torch.complex(tensor, -tensor).conj().imag
+        assert tensor.is_neg()
     if kind == "transposed":
         tensor = tensor.transpose(0, 3).contiguous().transpose(0, 3)
     if kind == "requires grad":
@@ -112,13 +138,15 @@ def test_tensors_are_arrays(shape, dtype, kind):
     assert_equal(outcome(tensor, torch.from_numpy(y), image_shape=shape), plain)
 
 
-RANGES = {
+RANGES = {  # factor and offset of values from 0 to 119
     "constant": (0, 7),
-    "0 to 255": (1, 0),
-    "-1 to 1": (1 / 64, -1),
+    "0 to 255": (2, 0),
+    "-1 to 1": (1 / 60, -1),
     "a million": (1e4, 0),
     "a millionth": (1e-8, 0),
+    "subnormal": (1e-42, 0),
     "huge": (1e28, 0),
+    "largest": (5e36, -3e38),
     "offset": (1, 1e4),
 }
 
@@ -129,39 +157,29 @@ RANGES = {
 def test_value_ranges(scale, standardize, topo_loss):
     """Standardised images are learned in any range; others or an error says why not."""
     factor, offset = RANGES[scale]
-    X, y = images((1, 6, 6), n=40)
-    X = (X * factor + offset).astype(np.float32)
+    X, y = images((1, 6, 6), n=24)
+    X = (X.astype(float) * factor + offset).astype(np.float32)
     settings = {"standardize": standardize, "topo_loss": topo_loss, "lam": 0.1}
-    settings |= {"max_epochs": 60, "lr": 0.02, "grid_shape": (3, 3), "dropout": 0.1}
+    settings |= {"max_epochs": 30, "lr": 0.02, "grid_shape": (3, 3), "dropout": 0.1}
+    clf = classifier(**settings)
     error = ""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+        warnings.simplefilter("always", ConvergenceWarning)
         try:
-            clf = classifier(**settings).fit(X, y)
+            clf.fit(X, y)
         except ValueError as refused:
             error = str(refused)
     if error:
-        assert "no longer finite" in error or "overflow" in error
+        assert "no longer finite" in error or "overflowed" in error
         assert not standardize
         return
-    silent = not any(w.category is ConvergenceWarning for w in caught)
+    assert np.isfinite(clf.predict_proba(X)).all()
     right = clf.score(X, y)
     if scale == "constant":
         assert right == 0.5
-        assert not silent
     elif standardize:
         assert right == 1
-    assert right > 0.5 or not silent
-
-
-def test_subnormal_values_are_learned_or_constant():
-    """float32 has no room for their spread, so they are images of one value."""
-    X, y = images((1, 4, 4))
-    tiny = (X * 1e-42).astype(np.float32)
-    assert 0 < tiny.max() < np.finfo(np.float32).tiny
-    probabilities, activations, _ = outcome(tiny, y)
-    assert probabilities.shape == (len(X), 2)
-    assert activations.shape == (len(X), 4)
+    assert (right > 0.5) == (not caught)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
@@ -219,13 +237,14 @@ def test_labels_of_pandas(name):
     assert found[2].tolist() == outcome(X, labels)[2].tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(EXAMPLES, max_examples=25)
 @given(st.lists(st.integers(1, 12), min_size=2, max_size=5), st.sampled_from([1, 2, 5]))
 def test_imbalance(counts, batch_size):
     y = np.repeat(np.arange(len(counts)), counts)
     X = np.random.default_rng(0).integers(0, 255, (len(y), 1, 4, 4)).astype(np.uint8)
     for topo_loss in ("ws", "as"):
-        settings = {"topo_loss": topo_loss, "batch_size": batch_size}
+        # one epoch: too few steps for the warning that all answers are one class
+        settings = {"topo_loss": topo_loss, "batch_size": batch_size, "max_epochs": 1}
         if topo_loss == "as" and batch_size == 1:
             with pytest.raises(ValueError, match="batches of one image"):
                 classifier(**settings).fit(X, y)
@@ -258,14 +277,23 @@ ODD_IMAGES = {
     "dict": {"a": 1},
     "set": {1, 2},
     "generator": (row for row in FLAT),
+    "masked": np.ma.masked_equal(FLAT, FLAT[0, 0]),
+    "masked images": np.ma.masked_equal(X, FLAT[0, 0]),
+    "integers beyond float": [[10**400] * 4] * 14,
+    "NA": np.array([[pd.NA, 1, 2, 3]] * 14, dtype=object),
+    "two names alike": pd.DataFrame(FLAT, columns=list("aabb")),
     "objects": np.array([[object()] * 4] * 14),
     "structured": np.zeros(14, dtype=[("a", "f4"), ("b", "f4")]),
     "mixed frame": pd.DataFrame({"a": ["x"] * 14, "b": np.arange(14)}),
     "missing": pd.DataFrame(FLAT, dtype="Int64").mask(FLAT[0, 0] == FLAT),
     "dates in a frame": pd.DataFrame({"a": [datetime.date(2020, 1, 1)] * 14}),
+    "times and numbers": pd.DataFrame(FLAT).astype({0: "datetime64[s]"}),
     "channels last": np.zeros((14, 8, 8, 3)),
     "complex tensor": torch.zeros(14, 4, dtype=torch.complex64),
+    "lazily conjugated tensor": torch.zeros(14, 4, dtype=torch.complex64).conj(),
     "sparse tensor": torch.zeros(14, 4).to_sparse(),
+    "tensor without data": torch.zeros(14, 4, device="meta"),
+    "tensors that require grad": [torch.zeros(4, requires_grad=True)] * 14,
     "short": X[:5],
 }
 
@@ -320,6 +348,16 @@ ODD_LABELS = {
     "bytes": np.array([b"a", b"b"] * 7),
     "missing Int64": pd.Series([1, None] * 7, dtype="Int64"),
     "missing category": pd.Series(["a", None] * 7, dtype="category"),
+    "masked": np.ma.masked_array(Y, [True] + [False] * 13),
+    "integers beyond float": [0, 10**400] * 7,
+    "floats beyond integers": Y * 1e300,
+    "sets": [{1}, {2}] * 7,
+    "dates": [datetime.date(2020, 1, 1 + v) for v in Y],
+    "generator": (v for v in Y),
+    "sparse": scipy.sparse.csr_matrix(Y),
+    "sparse tensor": torch.from_numpy(Y).to_sparse(),
+    "tensor without data": torch.zeros(14, device="meta"),
+    "tensors that require grad": [torch.zeros((), requires_grad=True)] * 14,
 }
 
 
@@ -328,3 +366,83 @@ def test_odd_labels_are_refused(name):
     with pytest.raises(DOCUMENTED) as caught:
         classifier().fit(X, ODD_LABELS[name])
     assert len(str(caught.value)) > 15
+
+
+ODD_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.complex_numbers(),
+    st.text(max_size=3),
+    st.binary(max_size=3),
+    st.decimals(),
+    st.fractions(),
+    st.dates(),
+    st.datetimes(),
+    st.timedeltas(),
+    st.sampled_from([pd.NA, pd.NaT, 10**400, -(2**63), object]),
+    st.lists(st.integers(0, 9), max_size=2),
+    st.dictionaries(st.text(max_size=1), st.integers(0, 9), max_size=2),
+    st.sampled_from([torch.tensor(1.0), torch.ones(2), torch.ones(1).bfloat16()[0]]),
+)
+CELLS = {
+    "nested lists": lambda rows: rows,
+    "objects": lambda rows: as_objects(rows),
+    "frame": pd.DataFrame,
+}
+
+
+def as_objects(rows):
+    array = np.empty((len(rows), len(rows[0])), dtype=object)
+    for index in np.ndindex(array.shape):
+        array[index] = rows[index[0]][index[1]]
+    return array
+
+
+def accepts(fit):
+    """Whether it ends well; any error but a documented one goes on."""
+    try:
+        answers = fit()
+    except DOCUMENTED:
+        return False
+    assert np.isfinite(answers).all()
+    return True
+
+
+@settings(EXAMPLES, max_examples=150)
+@given(ODD_VALUES, st.sampled_from(sorted(CELLS)))
+def test_one_odd_value_among_images(value, container):
+    """It counts as the number that it is, or the images are refused."""
+    rows = FLAT.tolist()
+    rows[3][1] = value
+    cells = CELLS[container](rows)
+    clf = classifier(max_epochs=1)
+    if accepts(lambda: clf.fit(cells, Y).predict_proba(FLAT)):
+        plain = FLAT.astype(float)
+        plain[3, 1] = float(value)
+        expected = classifier(max_epochs=1).fit(plain, Y).predict_proba(FLAT)
+        np.testing.assert_array_equal(clf.predict_proba(FLAT), expected)
+    known = classifier(max_epochs=1).fit(FLAT, Y)
+    accepts(lambda: known.predict_proba(cells))
+
+
+@settings(EXAMPLES, max_examples=150)
+@given(
+    ODD_VALUES,
+    st.sampled_from([["cat", "dog"], [0, 1]]),
+    st.sampled_from(["list", "objects", "series"]),
+)
+def test_one_odd_value_among_labels(value, names, container):
+    """It is a class of its own or one of the others, or the labels are refused."""
+    labels = [names[v] for v in Y[:-1]] + [value]
+    if container == "objects":
+        labels = as_objects([[v] for v in labels])[:, 0]
+    elif container == "series":
+        labels = pd.Series(labels)
+    clf = classifier(max_epochs=1)
+    if accepts(lambda: clf.fit(X, labels).predict_proba(X)):
+        classes, codes = np.unique(np.asarray(labels), return_inverse=True)
+        plain = classifier(max_epochs=1).fit(X, codes)
+        np.testing.assert_array_equal(clf.predict_proba(X), plain.predict_proba(X))
+        assert clf.classes_.tolist() == classes.tolist()
