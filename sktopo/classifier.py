@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -411,15 +411,16 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
                 f"{self.classes_.tolist()}; name all labels that will ever come as "
                 f"`classes` in the first call of partial_fit."
             ) from error
-        class_weights = self._class_weights(y, encoded)
-        if not np.all(class_weights >= 0) or not np.all(np.isfinite(class_weights)):
-            raise ValueError(
-                f"class_weight must hold finite weights of at least 0; "
-                f"got {self.class_weight!r}."
-            )
         # relative weights: their scale is lost anyway, and must not overflow
-        weights, class_weights = (w / (w.max() or 1) for w in (weights, class_weights))
-        loss_weights = weights * class_weights
+        loss_weights = weights = weights / (weights.max() or 1)
+        if self.class_weight is not None:
+            class_weights = self._class_weights(y, encoded)
+            if not np.all(class_weights >= 0) or not np.all(np.isfinite(class_weights)):
+                raise ValueError(
+                    f"class_weight must hold finite weights of at least 0; "
+                    f"got {self.class_weight!r}."
+                )
+            loss_weights = weights * (class_weights / (class_weights.max() or 1))
         weighted = self.classes_[np.unique(encoded[loss_weights > 0])]
         if len(self.classes_) < 2 or (classes is None and len(weighted) < 2):
             raise ValueError(
@@ -574,15 +575,14 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
 
     def _datasets(self, X, y, loss_weights, weights):
         """Training and (with early stopping) validation set, weights of mean one."""
-        rows, held_out = np.arange(len(X)), None
-        if self.early_stopping:
+        if not self.early_stopping:
+            rows, held_out = np.arange(len(X)), None
+        else:
+            splitter = StratifiedShuffleSplit(
+                1, test_size=self.validation_fraction, random_state=self._split_seed
+            )
             try:
-                rows, held_out = train_test_split(
-                    rows,
-                    test_size=self.validation_fraction,
-                    stratify=y,
-                    random_state=self._split_seed,
-                )
+                rows, held_out = next(splitter.split(y, y))
             except ValueError as error:
                 raise ValueError(
                     f"early_stopping with validation_fraction="

@@ -54,7 +54,7 @@ before, after = found[0], found[-1]
 grown = {name: after[name] - before[name] for name in before}
 print(grown)
 # The allocator and its caches take some MB, 20 on a busy machine. The weights and
-# optimizer state of one model a round would be 45 MB by now; the counts see each tensor.
+# optimizer state of one model a round would be 45 MB by now; the counts see tensors.
 assert grown.pop("memory") < 30 * 2**20, grown
 assert all(value <= 0 for value in grown.values()), grown
 """
