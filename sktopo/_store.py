@@ -197,6 +197,7 @@ class Store:
             durable = name == "model.safetensors"
             write_atomically(self.path(cell, name), data, durable)
             manifest[name] = hashlib.sha256(data).hexdigest()
+        manifest = dict(sorted(manifest.items()))
         content = json.dumps({**dataclasses.asdict(cell), "files": manifest}, indent=1)
         write_atomically(self.path(cell, "cell.json"), content.encode())
         return manifest
