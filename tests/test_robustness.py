@@ -303,6 +303,39 @@ def test_pruning_seeds(fitted, held_out):
             pruning_curve(fitted, *held_out, **settings)
 
 
+# ------------------------------------------------------------------ chunks
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100])
+def test_chunks_change_nothing(chunk, fitted, held_out, monkeypatch):
+    weight = np.linspace(0, 1, len(held_out[1]))
+
+    def curves():
+        yield weight_noise_curve(fitted, *held_out, n_repeats=2, random_state=0)
+        yield image_noise_curve(fitted, *held_out, levels=[0.1, 0.2], random_state=0)
+        yield pruning_curve(fitted, *held_out, ["zeros", "block"], random_state=0)
+
+    before, accuracy = list(curves()), Evaluation(fitted, *held_out, weight).accuracy
+    monkeypatch.setattr("sktopo.robustness._CHUNK_VALUES", chunk * 64)
+    monkeypatch.setattr("sktopo._evaluation._CHUNK_VALUES", chunk * 121)
+    monkeypatch.setattr("sktopo._evaluation._KEPT_VALUES", 0)
+    for now, then in zip(curves(), before):
+        pd.testing.assert_frame_equal(now, then)
+    assert Evaluation(fitted, *held_out, weight).accuracy == pytest.approx(accuracy)
+
+
+def test_pruning_runs_the_backbone_once(fitted, held_out, monkeypatch):
+    batches = []
+    features = type(fitted.module_).features
+    monkeypatch.setattr(
+        type(fitted.module_),
+        "features",
+        lambda module, images: batches.append(len(images)) or features(module, images),
+    )
+    pruning_curve(fitted, *held_out, ["zeros", "block"])
+    assert sum(batches) == len(held_out[1])
+
+
 def test_area_under_curves(fitted, held_out):
     weights = weight_noise_curve(fitted, *held_out, random_state=0)
     area = area_under_curve(weights)
