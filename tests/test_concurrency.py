@@ -153,6 +153,7 @@ def cluster(tmp_path):
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port
             local_directory=tmp_path,
         ) as local,
         distributed.Client(local) as client,
@@ -161,6 +162,7 @@ def cluster(tmp_path):
         yield client
 
 
+@pytest.mark.filterwarnings("ignore:Creating scratch directories")  # a slow disk
 def test_a_dask_cluster_gives_the_same_bits(cluster, quick, data, serial):
     search = GridSearchCV(
         quick,

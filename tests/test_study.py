@@ -270,7 +270,10 @@ def test_a_dask_cluster_gives_the_same_results(data, study):
         warnings.simplefilter("ignore")
         with (
             distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, dashboard_address=None
+                n_workers=2,
+                threads_per_worker=1,
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port
             ) as cluster,
             distributed.Client(cluster),
             joblib.parallel_config("dask"),
