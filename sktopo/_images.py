@@ -181,15 +181,10 @@ def validate_images(estimator, X, *y, reset, image_shape=None):
     ndarray, or tuple of (ndarray, ndarray) with labels
         X in the form it came in, and the labels.
     """
-    validate_data(
-        estimator,
-        _with_names(X),
-        *y,
-        reset=reset,
-        skip_check_array=True,
-        ensure_2d=False,
-    )  # the names of columns, before they are lost
-    X = as_array_like(X)
+    names = {"skip_check_array": True, "ensure_2d": False}
+    array = as_array_like(X)
+    validate_data(estimator, _with_names(X), *y, reset=reset, **names)
+    X = array
     stacked = X.ndim > 2
     if not reset and stacked:
         _check_same_shape(estimator, X)
