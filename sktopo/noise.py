@@ -6,6 +6,8 @@ from numbers import Real
 
 import numpy as np
 
+from sktopo._images import as_array_like
+
 __all__ = ["NOISES", "add_noise", "pink_noise", "salt_and_pepper_noise", "white_noise"]
 
 
@@ -156,7 +158,7 @@ def _check_exponent(exponent: float) -> None:
 
 def _check_value_range(value_range: tuple[float, float]) -> tuple[float, float]:
     """Return `value_range` as two floats, or raise a ValueError."""
-    values = np.asarray(value_range, dtype=float).ravel()
+    values = np.asarray(as_array_like(value_range, "value_range"), dtype=float).ravel()
     largest = np.finfo(np.float32).max
     fits = len(values) == 2 and (np.abs(values) <= largest).all()
     if not fits or values[0] > values[1]:
