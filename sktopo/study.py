@@ -564,23 +564,34 @@ class TopographicStudy(BaseEstimator):
     def claims(self, dataset: str | None = None) -> pd.DataFrame:
         """Judge the paper's claims by tests that were fixed beforehand.
 
-        A row replicates if its p, by Holm's method over the testable rows, is below
-        .05, with the claimed sign and an estimate of at least delta. It does not
-        replicate if the 95 % interval lies wholly below delta in the claimed
-        direction. Otherwise it is undecided, or not testable with these conditions,
-        lams and seeds. The value of a seed is the mean over lam 0.3, 1 and 3.
+        The value of a seed is the mean over lam 0.3, 1 and 3 (to 1e-6), whatever else
+        was run. A row "replicates" if its p, by Holm's method over all rows of the data
+        set, those not run with p = 1, is below .05, with the claimed sign and an
+        estimate of at least delta; it is "reversed" if so with the other sign. A
+        two-sided row "differs". It "does not replicate" if the 95 % interval lies
+        wholly below delta in the claimed direction, else it is "undecided". It is "not
+        testable" without the conditions, lams or six seeds that it needs, and "not
+        testable (guard)" if it is about robustness and the clean accuracy of an arm is
+        more than .05 below the control's.
 
         Parameters
         ----------
-        dataset : str, default=None
-            "mnist" or "cifar10", where the claims of image noise are testable.
+        dataset : {"fashion_mnist", "mnist", "mnist_5000", "cifar10"}, default=None
+            What the study was run on: the claims of image noise are about MNIST
+            ("mnist_5000": a part of it) and CIFAR-10. None is as "fashion_mnist".
 
         Returns
         -------
         DataFrame
             A row a contrast: claim, text, contrast, kind ("test", or "beside" for what
             is shown without a verdict), n, estimate, low, high, delta, p_t,
-            p_sign_flip, p_holm, verdict, note.
+            p_sign_flip, p_holm, verdict, note, and verdict_v1: what version 1 of the
+            table, before the pilot, would have said.
+
+        Raises
+        ------
+        ValueError
+            On an unknown data set, or if a condition has a seed twice at one lam.
         """
         return claims(self._finished(), self._pairs(), dataset)
 
