@@ -63,9 +63,12 @@ def as_numbers(
         raise ValueError(
             f"{name} must be one number or more, {wanted}; got {shown or 'none'}."
         )
-    unique = {f"{number:.12g}": number for number in reversed(numbers)}
-    unique = list(reversed(unique.values()))
-    return tuple(sorted(unique) if isinstance(values, (set, frozenset)) else unique)
+    if isinstance(values, (set, frozenset)):
+        numbers.sort()
+    unique = {}
+    for number in numbers:
+        unique.setdefault(f"{number:.12g}", number)
+    return tuple(unique.values())
 
 
 def as_names(name: str, values, known: Collection[str]) -> tuple[str, ...]:
