@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from sktopo import metrics, stimuli
 from sktopo._evaluation import Evaluation
-from sktopo._images import as_batch, slices
+from sktopo._images import as_batch
 from sktopo.grid import Grid
 from sktopo.metrics._checks import check_activations
 from sktopo.networks import Head
@@ -27,7 +27,7 @@ __all__ = ["measure", "measure_activations"]
 
 COLUMNS = ["group", "measure", "parameter", "value", "n"]
 
-# Strengths of weight noise, and those that the paper's mean is taken over.
+# Strengths of weight noise; beside the mean over all stands that up to a smaller one.
 SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
 MEAN_UP_TO = 0.5
 
@@ -151,17 +151,9 @@ def _robustness(evaluation, seed, table):
     settings = (("std", "head"), ("absolute", "head"), ("std", "readout"))
     for scale, layers in settings:
         curve = _weight_noise(evaluation, SIGMAS, scale, layers, 10, seed)
-        name = f"weight noise, {layers}, {scale}"
-        for sigma, part in curve.groupby("sigma"):
-            change = part["accuracy_change"].mean()
-            table.add("accuracy_change", change, n, f"{name}, sigma={sigma:g}")
-            if len(evaluation.head.readout_weights) > 2:
-                similarity = part["rsm_similarity"].mean()
-                table.add("rsm_similarity", similarity, n, f"{name}, sigma={sigma:g}")
-        usual = curve[curve["sigma"] <= MEAN_UP_TO]
-        parameter = f"{name}, mean"
-        table.add("accuracy_change", usual["accuracy_change"].mean(), n, parameter)
-        table.add("accuracy", usual["accuracy"].mean(), n, parameter)
+        _under_weight_noise(
+            curve, f"weight noise, {layers}, {scale}", evaluation, table
+        )
     kinds = ("white", "pink", "salt_and_pepper")
     curve = _image_noise(evaluation, kinds, (0.01, 0.05, 0.1, 0.15, 0.2), seed)
     for row in curve.itertuples():
@@ -169,11 +161,37 @@ def _robustness(evaluation, seed, table):
         table.add("accuracy_change", row.accuracy_change, n, parameter)
     parameter = "image noise, mean"
     table.add("accuracy_change", curve["accuracy_change"].mean(), n, parameter)
-    table.add("accuracy", curve["accuracy"].mean(), n, parameter)
+    _add_accuracy(curve["accuracy"].mean(), evaluation, parameter, table)
     orders = ("zeros", "readout_norm", "random", "block")
     curve = _pruning(evaluation, orders, np.linspace(0, 1, 11), seed)
     for row in area_under_curve(curve).itertuples():
-        table.add("accuracy", row.mean_accuracy, n, f"pruning, {row.curve}, mean")
+        parameter = f"pruning, {row.curve}, mean"
+        _add_accuracy(row.mean_accuracy, evaluation, parameter, table)
+
+
+def _under_weight_noise(curve, name, evaluation, table):
+    """Rows for each sigma, and for the means over all of them and over the smaller."""
+    n = len(evaluation.y)
+    measures = ["accuracy_change"]
+    if len(evaluation.head.readout_weights) > 2:
+        measures.append("rsm_similarity")
+    parts = [(f"sigma={sigma:g}", part) for sigma, part in curve.groupby("sigma")]
+    smaller = curve[curve["sigma"] <= MEAN_UP_TO]
+    means = [("mean", curve), (f"mean, sigma<={MEAN_UP_TO:g}", smaller)]
+    for part_name, part in parts + means:
+        for measure in measures:
+            table.add(measure, part[measure].mean(), n, f"{name}, {part_name}")
+    for part_name, part in means:
+        parameter = f"{name}, {part_name}"
+        _add_accuracy(part["accuracy"].mean(), evaluation, parameter, table)
+
+
+def _add_accuracy(accuracy, evaluation, parameter, table):
+    """The accuracy under a perturbation, and what that retains of the clean one."""
+    n, clean = len(evaluation.y), evaluation.accuracy
+    table.add("accuracy", accuracy, n, parameter)
+    retained = accuracy / clean if clean > 0 else np.nan
+    table.add("accuracy_retained", retained, n, parameter)
 
 
 def _tuning(evaluation, seed, table):
@@ -204,26 +222,31 @@ def _tuning(evaluation, seed, table):
             table.add_mean("mirror_index", found.index, axis)
             table.add_mean("mirror_correlation", found.r, axis)
         patterns, halves = stimuli.symmetric_patterns(
-            shape, value_range, axis=axis, random_state=seed
+            shape, value_range, axis=axis, random_state=seed, lazy=True
         )
         symmetric = halves["symmetric"].to_numpy()
         d = metrics.d_prime(_respond(classifier, patterns), symmetric)
         table.add_mean("symmetry_d_prime", d[:, -1], axis)
 
     found = _eccentricity(classifier)
+    table.add_mean("eccentricity_abs", found.E_abs)
+    table.add_mean("eccentricity_abs_relative", found.relative_abs)
     table.add_mean("eccentricity", found.E)
     table.add_mean("eccentricity_relative", found.relative)
 
 
 def _respond(classifier, images):
-    """Activations, without the checks that images of our own making do not need."""
+    """Activations, without the checks that images of our own making do not need.
+
+    The images can be lazy: only those of one batch are made at a time.
+    """
     return classifier._evaluate(images, Head.activations)[0]
 
 
 def _orientation(classifier, scale):
     """Orientation tuning of the grid units, from gratings in the training range."""
     settings = classifier.image_shape_, classifier.pixel_range_
-    images, gratings = stimuli.sine_gratings(*settings)
+    images, gratings = stimuli.sine_gratings(*settings, lazy=True)
     R = pd.DataFrame(_respond(classifier, images))
     R = R.groupby(gratings["orientation"].to_numpy()).mean()
     rest = _respond(classifier, stimuli.blank(*settings))[0]
@@ -233,7 +256,7 @@ def _orientation(classifier, scale):
 def _eccentricity(classifier):
     """Eccentricity profiles of the grid units, from probes in the training range."""
     settings = classifier.image_shape_, classifier.pixel_range_
-    probes, places = stimuli.eccentricity_probes(*settings)
+    probes, places = stimuli.eccentricity_probes(*settings, lazy=True)
     rest = _respond(classifier, stimuli.blank(*settings))[0]
     responses = _respond(classifier, probes)
     return metrics.eccentricity_profile(responses, places["eccentricity"], rest)
@@ -242,11 +265,12 @@ def _eccentricity(classifier):
 def _mirror(evaluation, flip):
     """Activations of the images mirrored along an axis."""
     classifier = evaluation.classifier
-    parts = []
-    for rows in slices(len(evaluation.y), 4096):
-        images = as_batch(evaluation.X, rows, classifier.image_shape_).numpy()
-        parts.append(_respond(classifier, np.flip(images, axis=flip)))
-    return np.concatenate(parts)
+    X, shape = evaluation.X, classifier.image_shape_
+
+    def mirrored(rows):
+        return np.flip(as_batch(X, rows, shape).numpy(), axis=flip)
+
+    return _respond(classifier, stimuli.LazyImages((len(X), *shape), mirrored))
 
 
 GROUPS = (

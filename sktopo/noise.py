@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from collections.abc import Callable
+from math import inf
 
 import numpy as np
 
-from sktopo._images import as_array_like
+from sktopo._images import as_array_like, slices
+from sktopo._numbers import as_float, as_number, elements
 
 __all__ = ["NOISES", "add_noise", "pink_noise", "salt_and_pepper_noise", "white_noise"]
 
@@ -15,7 +17,7 @@ def white_noise(
     images: np.ndarray,
     level: float,
     value_range: tuple[float, float],
-    rng: np.random.Generator,
+    rng: int | np.random.Generator,
 ) -> np.ndarray:
     """Add independent Gaussian noise to each value.
 
@@ -27,24 +29,28 @@ def white_noise(
         Standard deviation of the noise, as a share of the value range.
     value_range : tuple of (float, float)
         Smallest and largest value that an image can take.
-    rng : numpy.random.Generator
-        Source of randomness.
+    rng : int or numpy.random.Generator
+        Source of randomness, or a seed: what `numpy.random.default_rng` takes.
 
     Returns
     -------
     ndarray of shape (n, C, H, W)
         Noisy images, clipped to the value range.
     """
-    low, high = value_range
-    noise = rng.standard_normal(images.shape, dtype=np.float32)
-    return _add(images, noise, level * (high - low), value_range)
+    images, level, (low, high), rng = _checked("white", images, level, value_range, rng)
+
+    def add(part):
+        noise = rng.standard_normal(part.shape, dtype=np.float32)
+        return _add(part, noise, level * (high - low), (low, high))
+
+    return _in_parts(add, images)
 
 
 def pink_noise(
     images: np.ndarray,
     level: float,
     value_range: tuple[float, float],
-    rng: np.random.Generator,
+    rng: int | np.random.Generator,
     exponent: float = 1.0,
 ) -> np.ndarray:
     """Add spatially correlated Gaussian noise.
@@ -57,8 +63,8 @@ def pink_noise(
         Standard deviation of the noise, as a share of the value range.
     value_range : tuple of (float, float)
         Smallest and largest value that an image can take.
-    rng : numpy.random.Generator
-        Source of randomness.
+    rng : int or numpy.random.Generator
+        Source of randomness, or a seed: what `numpy.random.default_rng` takes.
     exponent : float, default=1.0
         Amplitudes fall as 1 / f^exponent, f the spatial frequency; power has twice that
         slope. 1 is the paper's noise, whose power falls as 1 / f^2; pink in the strict
@@ -70,7 +76,8 @@ def pink_noise(
         Noisy images, clipped to the value range. The noise of each image and channel
         has mean 0 and standard deviation 1 before it is scaled.
     """
-    low, high = value_range
+    exponent = _check_exponent(exponent)
+    images, level, (low, high), rng = _checked("pink", images, level, value_range, rng)
     height, width = images.shape[-2:]
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = 1.0
@@ -78,50 +85,74 @@ def pink_noise(
     log_gain = -exponent * np.log(frequency)
     log_gain[0, 0] = -np.inf
     gain = np.exp(log_gain - (log_gain.max() if frequency.size > 1 else 0))
-    white = rng.standard_normal(images.shape, dtype=np.float32).astype(images.dtype)
-    spectrum = np.fft.rfft2(white) * gain.astype(images.dtype)
-    noise = np.fft.irfft2(spectrum, s=(height, width))
-    noise -= noise.mean(axis=(-2, -1), keepdims=True)
-    std = noise.std(axis=(-2, -1), keepdims=True)
-    noise /= np.where(std > 0, std, 1)
-    return _add(images, noise, level * (high - low), value_range)
+    gain = gain.astype(images.dtype)
+
+    def add(part):
+        white = rng.standard_normal(part.shape, dtype=np.float32).astype(part.dtype)
+        noise = np.fft.irfft2(np.fft.rfft2(white) * gain, s=(height, width))
+        noise -= noise.mean(axis=(-2, -1), keepdims=True)
+        std = noise.std(axis=(-2, -1), keepdims=True)
+        noise /= np.where(std > 0, std, 1)
+        return _add(part, noise, level * (high - low), (low, high))
+
+    return _in_parts(add, images)
 
 
 def salt_and_pepper_noise(
     images: np.ndarray,
     level: float,
     value_range: tuple[float, float],
-    rng: np.random.Generator,
+    rng: int | np.random.Generator,
 ) -> np.ndarray:
-    """Set randomly drawn pixels to the largest or the smallest value, in turn.
+    """Set randomly drawn pixels to the largest or the smallest value, by a fair coin.
 
     Parameters
     ----------
     images : ndarray of shape (n, C, H, W), float
         Images in `value_range`.
     level : float
-        Pixels drawn, as a share of H * W, rounded down. They are drawn with
-        replacement, as in the published code: at 0.2 about 18 % of the pixels of a
-        28 x 28 image are touched.
+        Pixels drawn, as a share of H * W, rounded down; at most 10. They are drawn with
+        replacement, as in the published code, and the last draw of a pixel counts: at
+        0.2 about 18 % of the pixels of a 28 x 28 image are touched, at 1 about 63 %.
     value_range : tuple of (float, float)
         Smallest and largest value that an image can take.
-    rng : numpy.random.Generator
-        Source of randomness.
+    rng : int or numpy.random.Generator
+        Source of randomness, or a seed: what `numpy.random.default_rng` takes.
 
     Returns
     -------
     ndarray of shape (n, C, H, W)
         Noisy images; a pixel is the same in all channels.
     """
-    n_images, channels, height, width = images.shape
+    images, level, (low, high), rng = _checked(
+        "salt_and_pepper", images, level, value_range, rng
+    )
+    _, channels, height, width = images.shape
     n_draws = int(height * width * level)
-    drawn = rng.integers(0, height * width, size=(n_images, n_draws))
-    values = np.empty(n_draws, dtype=images.dtype)
-    values[0::2], values[1::2] = value_range[1], value_range[0]
-    noisy = np.clip(images, *value_range).reshape(n_images, channels, -1)
-    for channel in range(channels):
-        np.put_along_axis(noisy[:, channel], drawn, values[None], axis=1)
-    return noisy.reshape(images.shape)
+
+    def put(part):
+        # pixel and coin in one draw: an image's draws are next to each other in the
+        # stream, so that parts change nothing
+        drawn = rng.integers(0, 2 * height * width, size=(len(part), n_draws))
+        values = np.where(drawn & 1, part.dtype.type(high), part.dtype.type(low))
+        drawn >>= 1
+        noisy = np.clip(part, low, high).reshape(len(part), channels, -1)
+        for channel in range(channels):
+            np.put_along_axis(noisy[:, channel], drawn, values, axis=1)
+        return noisy.reshape(part.shape)
+
+    return _in_parts(put, images, n_draws)
+
+
+def _in_parts(
+    change: Callable[[np.ndarray], np.ndarray], images: np.ndarray, n_draws: int = 0
+) -> np.ndarray:
+    """Noisy images, some of them at a time, so that what is drawn stays small."""
+    noisy = np.empty(images.shape, images.dtype)
+    values = max(1, n_draws, images[:1].size)
+    for rows in slices(len(images), max(1, _PART_VALUES // values)):
+        noisy[rows] = change(images[rows])
+    return noisy
 
 
 def _add(images, noise, scale, value_range):
@@ -138,35 +169,71 @@ NOISES = {
     "salt_and_pepper": salt_and_pepper_noise,
 }
 
+# Values that are drawn in one go.
+_PART_VALUES = 2**20
+# Pixels are drawn one by one: ten draws a pixel leave 5 in 100,000 untouched.
+_LARGEST_LEVEL = {"salt_and_pepper": 10.0}
 
-def _check_level(level: float) -> None:
-    """Raise a ValueError unless `level` is a finite number of at least 0."""
-    if not (isinstance(level, Real) and 0 <= level < np.inf):
+
+def _checked(kind, images, level, value_range, rng):
+    """What all noises are given: float images, floats, and a generator."""
+    if not callable(getattr(rng, "integers", None)):  # a seed
+        rng = np.random.default_rng(rng)
+    level = _check_level(level, kind)
+    return _check_images(images), level, _check_value_range(value_range), rng
+
+
+def _check_images(images) -> np.ndarray:
+    """Images as float32 or float64, or a ValueError."""
+    images = np.asarray(as_array_like(images))
+    if images.ndim != 4 or images.dtype.kind not in "biuf":
+        raise ValueError(
+            f"images must be real numbers of shape (n, C, H, W); got {images.dtype} of "
+            f"shape {images.shape}."
+        )
+    if images.dtype not in (np.float32, np.float64):
+        images = images.astype(np.float32)
+    return images
+
+
+def _check_level(level, kind: str) -> float:
+    """The level as a float, or a ValueError."""
+    number, most = as_number(level), _LARGEST_LEVEL.get(kind, inf)
+    if number is None or not 0 <= number < inf:
         raise ValueError(
             f"A noise level is a share of the value range, a finite number of at least "
             f"0; got {level!r}."
         )
+    if number > most:
+        raise ValueError(
+            f"A level of {kind} is the number of draws over that of pixels, at most "
+            f"{most:g}; got {level!r}."
+        )
+    return number
 
 
-def _check_exponent(exponent: float) -> None:
-    """Raise a ValueError unless `exponent` is a finite number."""
-    if not (isinstance(exponent, Real) and np.isfinite(exponent)):
+def _check_exponent(exponent) -> float:
+    """The exponent as a float, or a ValueError."""
+    number = as_float(exponent)
+    if number is None or not np.isfinite(number):
         raise ValueError(
             f"The exponent of pink noise must be a finite number; got {exponent!r}."
         )
+    return number
 
 
-def _check_value_range(value_range: tuple[float, float]) -> tuple[float, float]:
-    """Return `value_range` as two floats, or raise a ValueError."""
-    values = np.asarray(as_array_like(value_range, "value_range"), dtype=float).ravel()
-    largest = np.finfo(np.float32).max
-    fits = len(values) == 2 and (np.abs(values) <= largest).all()
+def _check_value_range(value_range) -> tuple[float, float]:
+    """The two ends as floats, or a ValueError."""
+    given = elements(value_range)
+    values = [as_float(value) for value in given]
+    largest = float(np.finfo(np.float32).max)
+    fits = len(values) == 2 and all(v is not None and abs(v) <= largest for v in values)
     if not fits or values[0] > values[1]:
         raise ValueError(
             f"value_range must be two finite numbers within float32, the smaller one "
-            f"first; got {value_range!r}."
+            f"first; got {given}."
         )
-    return float(values[0]), float(values[1])
+    return values[0], values[1]
 
 
 def add_noise(
@@ -175,7 +242,7 @@ def add_noise(
     level: float = 0.1,
     *,
     value_range: tuple[float, float],
-    rng: np.random.Generator,
+    rng: int | np.random.Generator,
     exponent: float = 1.0,
 ) -> np.ndarray:
     """Add noise of some kind and level.
@@ -188,11 +255,11 @@ def add_noise(
         The kind of noise.
     level : float, default=0.1
         Strength as a share of the value range; see the functions of that name. 0
-        changes nothing.
+        changes nothing. Salt and pepper at most 10.
     value_range : tuple of (float, float)
         Smallest and largest value that an image can take.
-    rng : numpy.random.Generator
-        Source of randomness.
+    rng : int or numpy.random.Generator
+        Source of randomness, or a seed: what `numpy.random.default_rng` takes.
     exponent : float, default=1.0
         Slope of the amplitudes of pink noise.
 
@@ -204,32 +271,23 @@ def add_noise(
     Raises
     ------
     ValueError
-        On an unknown kind or a level that is not a finite number of at least 0.
+        On an unknown kind, a level that is not a finite number of at least 0 (of salt
+        and pepper: above 10), or images with masked values.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sktopo.noise import add_noise
-    >>> rng = np.random.default_rng(0)
     >>> images = np.full((2, 1, 28, 28), 0.5)
-    >>> noisy = add_noise(images, "white", 0.1, value_range=(0, 1), rng=rng)
+    >>> noisy = add_noise(images, "white", 0.1, value_range=(0, 1), rng=0)
     >>> round(float(noisy.std()), 2)
     0.1
     """
-    if kind not in NOISES:
+    if not isinstance(kind, str) or kind not in NOISES:
         raise ValueError(f"kind must be one of {sorted(NOISES)}; got {kind!r}.")
-    _check_level(level)
-    _check_exponent(exponent)
-    value_range = _check_value_range(value_range)
-    images = np.asarray(images)
-    if images.ndim != 4 or images.dtype.kind not in "biuf":
-        raise ValueError(
-            f"images must be real numbers of shape (n, C, H, W); got {images.dtype} of "
-            f"shape {images.shape}."
-        )
-    if images.dtype not in (np.float32, np.float64):
-        images = images.astype(np.float32)
-    if level == 0:
+    exponent = _check_exponent(exponent)
+    if _check_level(level, kind) == 0:
+        images, *_ = _checked(kind, images, level, value_range, rng)
         return images.copy()
     settings = {"exponent": exponent} if kind == "pink" else {}
     return NOISES[kind](images, level, value_range, rng, **settings)

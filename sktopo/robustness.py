@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Sequence
-from numbers import Integral, Real
+from collections.abc import Iterable
+from itertools import product
+from numbers import Integral
+from sys import float_info
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from sklearn.utils import check_random_state
 
 from sktopo._evaluation import Evaluation
 from sktopo._images import as_batch, slices
+from sktopo._numbers import as_names, as_numbers
 from sktopo.classifier import _best_class
 from sktopo.metrics import (
     percentage_of_zeros,
@@ -55,7 +58,7 @@ def weight_noise_curve(
     estimator: BaseEstimator,
     X: ArrayLike,
     y: ArrayLike,
-    sigmas: Sequence[float] = (0.05, 0.1, 0.2, 0.5, 1.0),
+    sigmas: Iterable[float] = (0.05, 0.1, 0.2, 0.5, 1.0),
     scale: str = "std",
     layers: str = "head",
     n_repeats: int = 10,
@@ -75,8 +78,9 @@ def weight_noise_curve(
         Images.
     y : array-like of shape (n,)
         Class labels.
-    sigmas : sequence of float, default=(0.05, 0.1, 0.2, 0.5, 1.0)
-        Strengths of the noise, each at least 0.
+    sigmas : iterable of float, default=(0.05, 0.1, 0.2, 0.5, 1.0)
+        Strengths of the noise, each at least 0. A number that comes twice, in whatever
+        spelling (0.3 and 0.1 + 0.2), counts once; so in all curves.
     scale : {"std", "absolute"}, default="std"
         s is the standard deviation of the layer's own weights, or 1.
     layers : {"grid", "readout", "head", "all"}, default="head"
@@ -121,32 +125,24 @@ def weight_noise_curve(
 def _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
     """The curve of an `Evaluation`; parameters as for `weight_noise_curve`."""
     sigmas = _check_weight_noise(sigmas, scale, layers, n_repeats)
-    module = evaluation.classifier.module_
-    names = LAYERS.get(layers) or [
-        n for n, w in module.named_parameters() if w.ndim > 1
-    ]
-    weights = {n: module.get_parameter(n).detach().cpu().numpy() for n in names}
-    steps = [_noise_steps(weights, scale, seed, repeat) for repeat in range(n_repeats)]
-    conditions = [(sigma, repeat) for sigma in sigmas for repeat in range(n_repeats)]
-    noisy = (
-        {n: weights[n] + sigma * steps[repeat][n] for n in names}
-        for sigma, repeat in conditions
+    noise = _WeightNoise(
+        evaluation.classifier.module_, sigmas, scale, layers, n_repeats, seed
     )
     if layers == "all":
-        accuracies, heads = _network_accuracies(evaluation, noisy)
+        hits, clean = _network_hits(evaluation, noise), evaluation.accuracy
     else:
-        accuracies, heads = _head_accuracies(evaluation, noisy)
-    clean = evaluation.accuracy if layers == "all" else accuracies.pop()
-    table = pd.DataFrame(conditions, columns=["sigma", "repeat"])
-    table["accuracy"] = accuracies
+        *hits, clean = _head_hits(evaluation, noise)
+        clean /= evaluation.total_weight
+    table = pd.DataFrame(noise.conditions, columns=["sigma", "repeat"])
+    table["accuracy"] = np.array(hits) / evaluation.total_weight
     table["accuracy_change"] = table["accuracy"] - clean
-    table["rsm_similarity"] = _readout_similarity(evaluation.head, heads)
+    table["rsm_similarity"] = _readout_similarity(evaluation.head, noise)
     table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
     return table
 
 
 def _check_weight_noise(sigmas, scale, layers, n_repeats):
-    """The strengths as a list, if all settings are in order."""
+    """The strengths, each once, if all settings are in order."""
     if layers not in (*LAYERS, "all"):
         raise ValueError(
             f"layers must be one of {sorted((*LAYERS, 'all'))}; got {layers!r}."
@@ -157,13 +153,39 @@ def _check_weight_noise(sigmas, scale, layers, n_repeats):
         raise ValueError(
             f"n_repeats must be an integer of 1 or more; got {n_repeats!r}."
         )
-    sigmas = np.atleast_1d(sigmas).tolist()
-    if not sigmas or not all(isinstance(s, Real) and 0 <= s <= 1e30 for s in sigmas):
-        raise ValueError(
-            f"sigmas must be one number or more, finite (up to 1e30) and at least 0; "
-            f"got {sigmas}."
-        )
-    return sigmas
+    return as_numbers("sigmas", sigmas, 0, 1e30, "finite (up to 1e30) and at least 0")
+
+
+class _WeightNoise:
+    """Perturbed weights of the layers, drawn anew each time that they are asked for.
+
+    The draw is keyed by seed, repeat and the layer's name, so that one set of weights
+    is held at a time, whatever the number of conditions.
+    """
+
+    def __init__(self, module, sigmas, scale, layers, n_repeats, seed):
+        self.sigmas, self.n_repeats = sigmas, n_repeats
+        self.scale, self.seed = scale, seed
+        names = LAYERS.get(layers) or [
+            n for n, w in module.named_parameters() if w.ndim > 1
+        ]
+        self.weights = {
+            n: module.get_parameter(n).detach().cpu().numpy() for n in names
+        }
+
+    @property
+    def conditions(self):
+        """Each sigma and repeat."""
+        return list(product(self.sigmas, range(self.n_repeats)))
+
+    def draws(self, only=None):
+        """The number of each condition and its weights by name, one after the other."""
+        chosen = {n: w for n, w in self.weights.items() if only in (None, n)}
+        for repeat in range(self.n_repeats):
+            steps = _noise_steps(chosen, self.scale, self.seed, repeat)
+            for i, sigma in enumerate(self.sigmas):
+                noisy = {n: w + sigma * steps[n] for n, w in chosen.items()}
+                yield i * self.n_repeats + repeat, noisy
 
 
 def _noise_steps(weights, scale, seed, repeat):
@@ -176,52 +198,52 @@ def _noise_steps(weights, scale, seed, repeat):
     return steps
 
 
-def _head_accuracies(evaluation, noisy):
-    """Accuracies of perturbed heads, the clean one last; features are reused."""
+def _head_hits(evaluation, noise):
+    """Hits of perturbed heads, those of the clean one last; the backbone runs once."""
     clean = evaluation.head
-    heads = []
-    for weights in noisy:
-        grid = weights.get("grid.weight", clean.grid_weights)
-        readout = weights.get("readout.weight", clean.readout_weights)
-        heads.append(Head(grid, clean.grid_bias, readout, clean.readout_bias))
-    accuracies = np.zeros(len(heads) + 1)
+    hits = np.zeros(len(noise.conditions) + 1)
     for rows, features in evaluation.chunks():
-        for i, head in enumerate([*heads, clean]):
-            accuracies[i] += evaluation.hits(_best_class(head, features), rows)
-    return (accuracies / evaluation.total_weight).tolist(), heads
+        for i, weights in noise.draws():
+            grid = weights.get("grid.weight", clean.grid_weights)
+            readout = weights.get("readout.weight", clean.readout_weights)
+            head = Head(grid, clean.grid_bias, readout, clean.readout_bias)
+            hits[i] += evaluation.hits(_best_class(head, features), rows)
+        hits[-1] += evaluation.hits(_best_class(clean, features), rows)
+    return hits
 
 
-def _network_accuracies(evaluation, noisy):
-    """Accuracies of perturbed copies of the whole network."""
+def _network_hits(evaluation, noise):
+    """Hits of perturbed copies of the whole network."""
     classifier = evaluation.classifier
     module = copy.deepcopy(classifier.module_)
-    accuracies, heads = [], []
-    for weights in noisy:
+    hits = np.zeros(len(noise.conditions))
+    for i, weights in noise.draws():
         for name, weight in weights.items():
             module.get_parameter(name).data.copy_(torch.from_numpy(weight))
-        heads.append(Head.of(module))
         best, _ = classifier._evaluate(evaluation.X, _best_class, module)
-        hits = evaluation.hits(best, slice(None))
-        accuracies.append(hits / evaluation.total_weight)
-    return accuracies, heads
+        hits[i] = evaluation.hits(best, slice(None))
+    return hits
 
 
-def _readout_similarity(clean, heads):
+def _readout_similarity(clean, noise):
+    """Cosine of the readout's similarity matrices before and after each condition."""
+    similarity = np.full(len(noise.conditions), np.nan)
     if len(clean.readout_weights) < 3:
-        return np.nan
+        return similarity
     before = representational_similarity(clean.readout_weights)
-    return [
-        rsm_similarity(before, representational_similarity(head.readout_weights))
-        for head in heads
-    ]
+    for i, weights in noise.draws(only="readout.weight"):
+        readout = weights.get("readout.weight", clean.readout_weights)
+        after = representational_similarity(readout)
+        similarity[i] = rsm_similarity(before, after)
+    return similarity
 
 
 def image_noise_curve(
     estimator: BaseEstimator,
     X: ArrayLike,
     y: ArrayLike,
-    kinds: Sequence[str] = ("white", "pink", "salt_and_pepper"),
-    levels: Sequence[float] = (0.01, 0.05, 0.1, 0.15, 0.2),
+    kinds: Iterable[str] = ("white", "pink", "salt_and_pepper"),
+    levels: Iterable[float] = (0.01, 0.05, 0.1, 0.15, 0.2),
     random_state: int | np.random.RandomState | None = None,
     *,
     value_range: tuple[float, float] | None = None,
@@ -240,10 +262,11 @@ def image_noise_curve(
         Images.
     y : array-like of shape (n,)
         Class labels.
-    kinds : sequence of {"white", "pink", "salt_and_pepper"}, default=all three
+    kinds : iterable of {"white", "pink", "salt_and_pepper"}, default=all three
         Kinds of noise; see `sktopo.noise`.
-    levels : sequence of float, default=(0.01, 0.05, 0.1, 0.15, 0.2)
-        Strengths as shares of the value range, each at least 0.
+    levels : iterable of float, default=(0.01, 0.05, 0.1, 0.15, 0.2)
+        Strengths as shares of the value range, each at least 0; of salt and pepper at
+        most 10.
     random_state : int, RandomState instance or None, default=None
         Seed of the noise.
     value_range : tuple of (float, float), default=None
@@ -283,12 +306,13 @@ def image_noise_curve(
 
 def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0):
     """The curve of an `Evaluation`; parameters as for `image_noise_curve`."""
-    kinds, levels = _check_image_noise(kinds, levels, exponent)
+    kinds, levels = _check_image_noise(kinds, levels)
+    exponent = _check_exponent(exponent)
     classifier = evaluation.classifier
     if value_range is None:
         value_range = classifier.pixel_range_
     value_range = _check_value_range(value_range)
-    conditions = [(kind, level) for kind in kinds for level in levels]
+    conditions = list(product(kinds, levels))
     # One stream a kind, so that levels share their draws and kinds can be left out.
     streams = {
         (kind, level): np.random.default_rng([seed, zlib.crc32(kind.encode())])
@@ -318,19 +342,12 @@ def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0
     return table
 
 
-def _check_image_noise(kinds, levels, exponent=1.0):
-    """Kinds and levels as lists, each once, if all settings are in order."""
-    kinds = list(dict.fromkeys([kinds] if isinstance(kinds, str) else kinds))
-    levels = list(dict.fromkeys(np.atleast_1d(levels).tolist()))
-    if not kinds or not levels:
-        raise ValueError(
-            f"Give one kind and one level or more; got {kinds} and {levels}."
-        )
-    if unknown := [kind for kind in kinds if kind not in NOISES]:
-        raise ValueError(f"kinds must be among {sorted(NOISES)}; got {unknown}.")
-    for level in levels:
-        _check_level(level)
-    _check_exponent(exponent)
+def _check_image_noise(kinds, levels):
+    """Kinds and levels, each once, if they are in order."""
+    kinds = as_names("kinds", kinds, NOISES)
+    levels = as_numbers("levels", levels, 0, float_info.max, "finite and at least 0")
+    for kind, level in product(kinds, levels):
+        _check_level(level, kind)
     return kinds, levels
 
 
@@ -338,8 +355,8 @@ def pruning_curve(
     estimator: BaseEstimator,
     X: ArrayLike,
     y: ArrayLike,
-    order: str | Sequence[str] = "zeros",
-    fractions: Sequence[float] = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+    order: str | Iterable[str] = "zeros",
+    fractions: Iterable[float] = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
     random_state: int | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
     """Accuracy of a fitted classifier as more and more grid units are silenced.
@@ -352,12 +369,13 @@ def pruning_curve(
         Images.
     y : array-like of shape (n,)
         Class labels.
-    order : {"zeros", "readout_norm", "random", "block"} or sequence, default="zeros"
+    order : {"zeros", "readout_norm", "random", "block"} or iterable, default="zeros"
         Which units go first: those that are silent for most of these images; those
         with the smallest readout weights; in random order; or the neighbourhood of a
         randomly chosen unit, nearest first. Several names give several curves.
-    fractions : sequence of float, default=(0, 0.1, ..., 1)
-        Shares of the units that are silenced, in [0, 1].
+    fractions : iterable of float, default=(0, 0.1, ..., 1)
+        Shares of the units that are silenced, in [0, 1]; the number of units is
+        rounded, halves to even.
     random_state : int, RandomState instance or None, default=None
         Seed of "random" and "block".
 
@@ -395,16 +413,8 @@ def pruning_curve(
 
 
 def _pruning(evaluation, order, fractions, seed):
-    orders = list(dict.fromkeys([order] if isinstance(order, str) else order))
-    if unknown := [name for name in orders if name not in ORDERS]:
-        raise ValueError(f"order must be among {sorted(ORDERS)}; got {unknown}.")
-    fractions = list(dict.fromkeys(np.atleast_1d(fractions).tolist()))
-    inside = all(isinstance(f, Real) and 0 <= f <= 1 for f in fractions)
-    if not orders or not fractions or not inside:
-        raise ValueError(
-            f"Give one order and one fraction or more, fractions must lie in [0, 1]; "
-            f"got {orders} and {fractions}."
-        )
+    orders = as_names("order", order, ORDERS)
+    fractions = as_numbers("fractions", fractions, 0, 1, "that must lie in [0, 1]")
     grid, head = evaluation.classifier.grid_, evaluation.head
     rng = np.random.default_rng(seed)
     center = rng.integers(grid.n_units)
@@ -420,11 +430,9 @@ def _pruning(evaluation, order, fractions, seed):
         for _, activations in evaluation.activation_chunks():
             silent += percentage_of_zeros(activations) * len(activations)
         ranked["zeros"] = np.argsort(-silent.round(), kind="stable")
-    table = pd.DataFrame(
-        [(name, fraction) for name in orders for fraction in fractions],
-        columns=["order", "fraction"],
-    )
-    n_pruned = np.floor(table["fraction"] * grid.n_units + 0.5 - 1e-9).astype(int)
+    conditions = list(product(orders, fractions))
+    table = pd.DataFrame(conditions, columns=["order", "fraction"])
+    n_pruned = np.rint(table["fraction"] * grid.n_units).astype(int)
     table["n_pruned"] = n_pruned
     pruned = [ranked[name][:n] for name, n in zip(table["order"], n_pruned)]
     hits = np.zeros(len(pruned) + 1)  # the last for the whole head

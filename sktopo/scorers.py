@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from numbers import Real
+import sys
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sktopo._evaluation import Evaluation
+from sktopo._numbers import as_number
 from sktopo.grid import Grid
 from sktopo.metrics import (
     expert_localization,
@@ -95,7 +96,7 @@ class TopographicScorer(_RoutesSampleWeight):
     """
 
     def __init__(self, name: str, score: Callable, **settings):
-        self.name = name
+        self.name = self.__name__ = name
         self.score = score
         self.settings = settings
 
@@ -146,6 +147,27 @@ class TopographicScorer(_RoutesSampleWeight):
         return f"make_{self.name}_scorer({settings})"
 
 
+class _Scores(dict):
+    """Scores by name; a halving search, which looks for one score, is told so.
+
+    scikit-learn reads them after the workers are done, in methods of the search.
+    """
+
+    def __iter__(self):
+        frame = sys._getframe(1)
+        for _ in range(3):
+            search = frame.f_locals.get("self")
+            if hasattr(search, "aggressive_elimination"):
+                raise ValueError(
+                    f"{type(search).__name__} takes one score, to rank its candidates "
+                    f"by; multi_scorer gives {[*self.keys()]}. Use one scorer, such as "
+                    f"sktopo.scorers.get_scorer('smoothness'), or a search that takes "
+                    f"several (GridSearchCV, RandomizedSearchCV)."
+                )
+            frame = frame.f_back or frame
+        return super().__iter__()
+
+
 class MultiScorer(_RoutesSampleWeight):
     """Several scorers that share one pass over the images; see `multi_scorer`.
 
@@ -154,6 +176,8 @@ class MultiScorer(_RoutesSampleWeight):
     scorers : list of TopographicScorer
         What to score beside accuracy.
     """
+
+    __name__ = "multi_scorer"
 
     def __init__(self, scorers: list[TopographicScorer]):
         self.scorers = scorers
@@ -185,7 +209,7 @@ class MultiScorer(_RoutesSampleWeight):
         """
         evaluation = Evaluation(estimator, X, y, sample_weight)
         _ = evaluation.features  # one pass for all scorers
-        scores = {"accuracy": evaluation.accuracy}
+        scores = _Scores(accuracy=evaluation.accuracy)
         for scorer in self.scorers:
             scores[scorer.name] = scorer.evaluate(evaluation)
         return scores
@@ -200,8 +224,11 @@ def _check_kind(kind):
 
 
 def _check_threshold(threshold, least):
-    if not (isinstance(threshold, Real) and least <= threshold <= 1):
+    """The threshold as a float, or a ValueError."""
+    number = as_number(threshold)
+    if number is None or not least <= number <= 1:
         raise ValueError(f"threshold must lie in [{least}, 1]; got {threshold!r}.")
+    return number
 
 
 def _mean(curve: pd.DataFrame, kind):
@@ -247,7 +274,7 @@ def _smoothness(evaluation, *, neighborhood, standardize):
 
 
 def make_weight_robustness_scorer(
-    sigmas: Sequence[float] = (0.05, 0.1, 0.2, 0.5, 1.0),
+    sigmas: Iterable[float] = (0.05, 0.1, 0.2, 0.5, 1.0),
     scale: str = "std",
     layers: str = "head",
     n_repeats: int = 10,
@@ -280,7 +307,7 @@ def make_weight_robustness_scorer(
     'weight_robustness'
     """
     _check_kind(kind)
-    _check_weight_noise(sigmas, scale, layers, n_repeats)
+    sigmas = _check_weight_noise(sigmas, scale, layers, n_repeats)
     check_random_state(random_state)
     return TopographicScorer(
         "weight_robustness",
@@ -295,8 +322,8 @@ def make_weight_robustness_scorer(
 
 
 def make_image_robustness_scorer(
-    kinds: Sequence[str] = ("white", "pink", "salt_and_pepper"),
-    levels: Sequence[float] = (0.01, 0.05, 0.1, 0.15, 0.2),
+    kinds: Iterable[str] = ("white", "pink", "salt_and_pepper"),
+    levels: Iterable[float] = (0.01, 0.05, 0.1, 0.15, 0.2),
     *,
     kind: str = "accuracy",
     value_range: tuple[float, float] | None = None,
@@ -306,7 +333,7 @@ def make_image_robustness_scorer(
 
     Parameters
     ----------
-    kinds, levels : sequence
+    kinds, levels : iterable
         As for `sktopo.robustness.image_noise_curve`.
     kind : {"accuracy", "change"}, default="accuracy"
         "change" scores noisy minus clean accuracy instead. Beware: a classifier that
@@ -330,7 +357,7 @@ def make_image_robustness_scorer(
     'image_robustness'
     """
     _check_kind(kind)
-    _check_image_noise(kinds, levels)
+    kinds, levels = _check_image_noise(kinds, levels)
     if value_range is not None:
         value_range = _check_value_range(value_range)
     check_random_state(random_state)
@@ -363,7 +390,7 @@ def make_expert_localization_scorer(threshold: float = 0.5) -> TopographicScorer
     --------
     sktopo.metrics.expert_localization : The measure.
     """
-    _check_threshold(threshold, 0)
+    threshold = _check_threshold(threshold, 0)
     return TopographicScorer(
         "expert_localization", _expert_localization, threshold=threshold
     )
@@ -387,7 +414,7 @@ def make_functional_localization_scorer(threshold: float = 0.5) -> TopographicSc
     --------
     sktopo.metrics.functional_localization : The measure.
     """
-    _check_threshold(threshold, -1)
+    threshold = _check_threshold(threshold, -1)
     return TopographicScorer(
         "functional_localization", _functional_localization, threshold=threshold
     )
@@ -416,6 +443,8 @@ def make_smoothness_scorer(
     """
     if neighborhood is not None:
         Grid((1, 1), neighborhood)
+    if not isinstance(standardize, (bool, np.bool_)):
+        raise ValueError(f"standardize must be True or False; got {standardize!r}.")
     return TopographicScorer(
         "smoothness", _smoothness, neighborhood=neighborhood, standardize=standardize
     )
@@ -485,19 +514,20 @@ def get_scorer(name: str) -> TopographicScorer:
     return _FACTORIES[name]()
 
 
-def multi_scorer(scorers: Sequence[str | TopographicScorer]) -> MultiScorer:
+def multi_scorer(scorers: Iterable[str | TopographicScorer]) -> MultiScorer:
     """Several scorers and accuracy, in one pass over the images.
 
     Parameters
     ----------
-    scorers : sequence of str or TopographicScorer
+    scorers : iterable of str or TopographicScorer
         Names from `get_scorer_names`, or scorers made by a ``make_*_scorer``.
         "accuracy" is always scored and may be named too.
 
     Returns
     -------
     MultiScorer
-        Gives `GridSearchCV` a dict of scores; name one of them as its `refit`.
+        Gives `GridSearchCV` a dict of scores; name one of them as its `refit`. Halving
+        searches take one score and end in an error; give them a single scorer.
 
     Raises
     ------
@@ -518,7 +548,7 @@ def multi_scorer(scorers: Sequence[str | TopographicScorer]) -> MultiScorer:
     ...     refit="accuracy",
     ... )
     """
-    if isinstance(scorers, str):
+    if isinstance(scorers, str) or not isinstance(scorers, Iterable):
         raise TypeError(f"multi_scorer wants a list of names; use [{scorers!r}].")
     chosen = []
     for scorer in scorers:

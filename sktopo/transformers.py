@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from itertools import islice
 from numbers import Real
 
 import numpy as np
@@ -315,14 +316,19 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 class _ImageKeyed:
-    """Draws for a stack of images, each from a generator keyed by seed and image."""
+    """Draws for a stack of images, each from a generator keyed by seed and image.
+
+    It stands in for a generator: images come one after the other, in one or more parts.
+    """
 
     def __init__(self, seed, images):
-        keys = [zlib.crc32(image.astype(np.float32).tobytes()) for image in images]
-        self._rngs = [np.random.Generator(np.random.Philox([seed, k])) for k in keys]
+        keys = (zlib.crc32(image.astype(np.float32).tobytes()) for image in images)
+        self._rngs = (np.random.Generator(np.random.Philox([seed, k])) for k in keys)
 
     def standard_normal(self, size, dtype):
-        return np.stack([g.standard_normal(size[1:], dtype) for g in self._rngs])
+        rngs = islice(self._rngs, size[0])
+        return np.stack([g.standard_normal(size[1:], dtype) for g in rngs])
 
     def integers(self, low, high, size):
-        return np.stack([g.integers(low, high, size[1:]) for g in self._rngs])
+        rngs = islice(self._rngs, size[0])
+        return np.stack([g.integers(low, high, size[1:]) for g in rngs])

@@ -52,7 +52,7 @@ for curve in (
 """
 
 
-def limited(code, path):
+def limited(code, path=""):
     command = [sys.executable, "-c", PREPARE + code, path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -101,3 +101,35 @@ def test_float32_images_beyond_memory(tmp_path):
     sparse_images(path, np.float32, 600, 1024)
     lines = limited(FLOAT32, path)
     assert lines == ["the limit holds", "fit and predict True", "curve True"]
+
+
+LARGE_IMAGES = """
+from sktopo import measure, stimuli
+from sktopo.noise import NOISES
+try:
+    stimuli.eccentricity_probes((3, 96, 96))
+except MemoryError:
+    print("the limit holds")
+rng = np.random.default_rng(0)
+X = rng.integers(0, 256, size=(400, 3, 96, 96), dtype=np.uint8)
+y = np.arange(400) % 4
+clf = classifier().fit(X, y)
+status = open("/proc/self/status").read().split()
+now = int(status[status.index("VmData:") + 1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (now + 2**29, now + 2**29))  # half a GB more
+table = measure(clf, X, y, include="tuning")
+print("tuning", table["n"].gt(0).any())
+for noise in NOISES.values():
+    noisy = noise(X[:200].astype(np.float32), 0.2, (0, 255), 0)
+    print("noise", noisy.shape == (200, 3, 96, 96))
+curve = image_noise_curve(clf, X, y, levels=[0.2], random_state=0)
+print("curve", len(curve) == 3)
+pink = NOISES["pink"](np.zeros((40, 3, 512, 512), np.float32), 0.2, (0, 1), 0)
+print("pink", pink.max() > 0)
+"""
+
+
+def test_all_tuning_and_noise_of_large_images():
+    lines = limited(LARGE_IMAGES)
+    assert lines[0] == "the limit holds"
+    assert [line.rsplit(" ", 1)[1] for line in lines[1:]] == ["True"] * 6

@@ -1,8 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sktopo import ImageNoise
 from sktopo.noise import NOISES, add_noise
 
 UNIT = (0.0, 1.0)
@@ -129,3 +133,126 @@ def test_any_dtype_and_shape(dtype, kind, shape):
 def test_errors(kind, level, message):
     with pytest.raises(ValueError, match=message):
         draw(np.ones((1, 1, 2, 2)), kind, level)
+
+
+# ------------------------------------------------------------------ the coin and parts
+
+
+def test_salt_and_pepper_tosses_a_coin_for_each_draw(rng):
+    noisy = draw(np.full((2000, 1, 5, 5), 0.5), "salt_and_pepper", 0.04)  # one draw
+    salt = (noisy == 1).sum(axis=(1, 2, 3))
+    pepper = (noisy == 0).sum(axis=(1, 2, 3))
+    assert (salt + pepper == 1).all()
+    assert salt.mean() == pytest.approx(0.5, abs=0.04)
+    where = np.argmax(noisy != 0.5, axis=-1).ravel()
+    assert np.bincount(where, minlength=5).min() > 0
+    # the last draw of a pixel counts, and the number of bright ones is free
+    one = draw(np.full((2000, 2, 1, 1), 0.5), "salt_and_pepper", 7)
+    assert set(np.unique(one)) == {0.0, 1.0}
+    assert one[:, 0].mean() == pytest.approx(0.5, abs=0.04)
+    many = draw(np.full((500, 1, 28, 28), 0.5), "salt_and_pepper", 0.2)
+    n_bright, n_dark = (many == 1).sum(axis=(1, 2, 3)), (many == 0).sum(axis=(1, 2, 3))
+    # 156 tosses each: both counts vary about half of the pixels that are touched
+    assert (n_bright - n_dark).std() == pytest.approx(np.sqrt(141.5), rel=0.15)
+
+
+@pytest.mark.parametrize("kind", NOISES)
+@pytest.mark.parametrize("shape", [(9, 1, 8, 8), (5, 3, 6, 11)])
+def test_parts_change_nothing(kind, shape, monkeypatch, rng):
+    images = rng.random(shape, dtype=np.float32)
+    whole = draw(images, kind, 0.7)
+    keyed = ImageNoise(kind, 0.7, random_state=0).fit(images)
+    alone = np.concatenate(
+        [keyed.transform(images[i : i + 1]) for i in range(len(images))]
+    )
+    for size in (1, 400):
+        monkeypatch.setattr("sktopo.noise._PART_VALUES", size)
+        assert np.array_equal(draw(images, kind, 0.7), whole)
+        assert np.array_equal(keyed.transform(images), alone)
+
+
+@pytest.mark.parametrize("kind", NOISES)
+@pytest.mark.parametrize("level", [0.2, 10])
+def test_what_is_drawn_stays_small(kind, level, rng):
+    images = np.full((600, 1, 64, 64), 0.5, dtype=np.float32)
+    tracemalloc.start()
+    try:
+        NOISES[kind](images, level, UNIT, rng)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < images.nbytes + 80 * 2**20
+
+
+def test_a_level_of_salt_and_pepper_is_bounded():
+    images = np.full((1, 1, 4, 4), 0.5)
+    assert set(np.unique(draw(images, "salt_and_pepper", 10))) <= {0.0, 0.5, 1.0}
+    for add in (
+        lambda: draw(images, "salt_and_pepper", 1e9),
+        lambda: NOISES["salt_and_pepper"](images, 10.1, UNIT, 0),
+        lambda: ImageNoise("salt_and_pepper", 1e9).fit_transform(images),
+    ):
+        with pytest.raises(ValueError, match="at most 10"):
+            add()
+    draw(images, "white", 1e9)
+
+
+# ------------------------------------------------------------------ what is welcome
+
+
+def by_add_noise(kind):
+    return lambda images, level, value_range, rng: add_noise(
+        images, kind, level, value_range=value_range, rng=rng
+    )
+
+
+ALL = {**NOISES, **{f"add_noise, {kind}": by_add_noise(kind) for kind in NOISES}}
+
+
+@pytest.mark.parametrize("add", ALL.values(), ids=ALL)
+def test_seeds_and_tensors_are_welcome(add, rng):
+    images = rng.random((3, 2, 6, 6), dtype=np.float32)
+    expected = add(images, 0.2, UNIT, np.random.default_rng(3))
+    assert np.array_equal(add(images, 0.2, UNIT, 3), expected)
+    assert np.array_equal(add(images, 0.2, UNIT, np.int64(3)), expected)
+    level = torch.tensor(0.2, requires_grad=True)
+    grad = torch.tensor(images, requires_grad=True)
+    value_range = torch.tensor([0.0, 1.0], requires_grad=True)
+    for form in (grad, grad.tolist()):
+        found = add(form, level, value_range, 3)
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    for pair in (tuple(value_range), iter(UNIT), np.float32(UNIT)):
+        assert np.array_equal(add(images, np.float32(0.2), pair, 3), expected)
+    short = torch.tensor(images, dtype=torch.bfloat16)
+    same = add(short.float().numpy(), 0.2, UNIT, 3)
+    assert np.array_equal(add(short, torch.tensor(0.2), UNIT, 3), same)
+    whole = (images * 9).astype(np.uint8)
+    same = add(whole.astype(np.float32), 0.2, (0, 9), 3)
+    assert np.array_equal(add(whole, 0.2, (0, 9), 3), same)
+
+
+@pytest.mark.parametrize("add", ALL.values(), ids=ALL)
+def test_masked_values_are_refused(add):
+    images = np.full((2, 1, 3, 3), 0.5)
+    masked = np.ma.masked_array(images, images == 0.5)
+    pair = np.ma.masked_array([0.0, 1.0], [False, True])
+    for wrong in (
+        (masked, 0.1, UNIT),
+        (images, 0.1, pair),
+        (images, np.ma.masked, UNIT),
+    ):
+        with pytest.raises(ValueError, match="masked") as error:
+            add(*wrong, 0)
+        assert "\n" not in str(error.value)
+    unmasked = np.ma.masked_array(images, False)
+    assert np.array_equal(add(unmasked, 0.1, UNIT, 0), add(images, 0.1, UNIT, 0))
+    for wrong in (images[0], images.astype(complex), images.astype(str)):
+        with pytest.raises(ValueError, match="real numbers of shape"):
+            add(wrong, 0.1, UNIT, 0)
+    for level in (np.nan, -1, "high", None, [0.1], 1j):
+        with pytest.raises(ValueError, match="finite number of at least"):
+            add(images, level, UNIT, 0)
+    for pair in ((1, 0), (0, 1, 2), 1, "01", (0, np.nan), (0, 1e39), None):
+        with pytest.raises(ValueError, match="two finite numbers"):
+            add(images, 0.1, pair, 0)

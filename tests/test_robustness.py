@@ -1,3 +1,6 @@
+import tracemalloc
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sktopo import TopographicCNNClassifier
+from sktopo import TopographicCNNClassifier, measure
 from sktopo._evaluation import Evaluation
 from sktopo.noise import add_noise
 from sktopo.robustness import (
@@ -354,3 +357,210 @@ def test_area_under_curves(fitted, held_out):
         area_under_curve(pd.DataFrame({"lam": [1]}))
     with pytest.raises(ValueError, match="two points or more"):
         area_under_curve(weights[weights["sigma"] == 0.5])
+
+
+# ------------------------------------------------------------------ numbers in any form
+
+
+def by(curve, name, **settings):
+    def run(fitted, X, y, values):
+        return curve(fitted, X, y, **{name: values}, random_state=0, **settings)
+
+    return run
+
+
+NUMBERS = {
+    "sigma": by(weight_noise_curve, "sigmas", n_repeats=2),
+    "level": by(image_noise_curve, "levels"),
+    "fraction": by(pruning_curve, "fractions"),
+}
+NAMES = {
+    "kind": (by(image_noise_curve, "kinds"), ["white", "pink"]),
+    "order": (by(pruning_curve, "order"), ["zeros", "random"]),
+}
+
+
+@pytest.mark.parametrize("column", NUMBERS)
+def test_numbers_in_any_form_count_once(column, fitted, held_out):
+    X, y = held_out[0][:60], held_out[1][:60]
+    run = NUMBERS[column]
+    expected = run(fitted, X, y, [0.1, 0.3, 1.0])
+    assert expected[column].unique().tolist() == [0.1, 0.3, 1.0]
+    numbers = np.array([0.1, 0.3, 1.0])
+    short = numbers.astype(np.float32)
+    for form in (
+        (number for number in numbers),
+        map(float, numbers),
+        {0.3, 1.0, 0.1},
+        frozenset(numbers),
+        dict.fromkeys(numbers),
+        dict.fromkeys(numbers).keys(),
+        pd.Series(numbers, index=[5, 1, 3]),
+        pd.Index(numbers),
+        numbers[::-1][::-1],
+        short,
+        pd.Series(short),
+        short.astype(np.longdouble).astype(np.float32),
+        torch.tensor(numbers),
+        torch.tensor(short, requires_grad=True),
+        [torch.tensor(0.1, requires_grad=True), np.float32(0.3), np.array(1)],
+        [Fraction(1, 10), 0.1 + 0.2, True],
+        [0.1, 0.3, 0.1 + 0.2, 1, np.float32(0.1), np.float64(1), 0.3 * (1 + 1e-15)],
+        np.ma.masked_array(numbers, False),
+    ):
+        pd.testing.assert_frame_equal(run(fitted, X, y, form), expected)
+    third = run(fitted, X, y, [1 / 3, 1 / 3 + 1e-16])
+    assert third[column].unique().tolist() == [1 / 3]
+    whole = run(fitted, X, y, range(2))
+    assert whole[column].unique().tolist() == [0.0, 1.0]
+    for one in (0.3, np.float32(0.3), torch.tensor(0.3), np.array(0.3), iter([0.3])):
+        part = expected[expected[column] == 0.3].reset_index(drop=True)
+        pd.testing.assert_frame_equal(run(fitted, X, y, one), part)
+
+
+@pytest.mark.parametrize("column", NUMBERS)
+def test_what_is_no_number_is_refused(column, fitted, held_out):
+    X, y = held_out
+    for wrong in ("0.1", ["high"], [None], [], iter(()), [[0.1, 0.2]], [1j], {"a"},
+                  [-0.1], [np.nan], [np.inf], [10**400], np.zeros((2, 2))):  # fmt: skip
+        with pytest.raises(ValueError, match="one number or more") as error:
+            NUMBERS[column](fitted, X, y, wrong)
+        assert "got" in str(error.value)
+    masked = np.ma.masked_array([0.1, 0.2], [True, False])
+    for wrong in (masked, [0.1, np.ma.masked], masked[0]):
+        with pytest.raises(ValueError, match="masked"):
+            NUMBERS[column](fitted, X, y, wrong)
+
+
+@pytest.mark.parametrize("column", NAMES)
+def test_names_in_any_form_count_once(column, fitted, held_out):
+    X, y = held_out[0][:60], held_out[1][:60]
+    run, names = NAMES[column]
+    expected = run(fitted, X, y, names)
+    assert expected[column].unique().tolist() == names
+    for form in (
+        iter(names),
+        (name for name in names),
+        [*names, names[0]],
+        np.array(names),
+        pd.Series(names),
+        pd.Series(names, dtype="category"),
+        dict.fromkeys(names),
+    ):
+        pd.testing.assert_frame_equal(run(fitted, X, y, form), expected)
+    ordered = run(fitted, X, y, sorted(names))
+    pd.testing.assert_frame_equal(run(fitted, X, y, set(names)), ordered)
+    one = run(fitted, X, y, names[0])
+    assert one[column].unique().tolist() == names[:1]
+    for wrong in ([], iter(()), None, 3, [None], ["brown"], [["white"]], b"white"):
+        with pytest.raises(ValueError, match=r"must be among .*got"):
+            run(fitted, X, y, wrong)
+
+
+def test_salt_and_pepper_has_a_largest_level(fitted, held_out):
+    X, y = held_out
+    with pytest.raises(ValueError, match="at most 10"):
+        image_noise_curve(fitted, X, y, levels=[0.1, 11])
+    curve = image_noise_curve(fitted, X[:50], y[:50], "white", [11], random_state=0)
+    assert len(curve) == 1
+
+
+def test_number_of_pruned_units_is_rounded_halves_to_even(quick, digits):
+    X, y = digits
+    quick.fit(X[:64], y[:64])  # 20 units
+    fractions = np.arange(41) / 40
+    curve = pruning_curve(quick, X[:9], y[:9], "random", fractions)
+    assert curve["n_pruned"].tolist() == [round(k / 2) for k in range(41)]
+    assert curve["n_pruned"][[1, 3, 5]].tolist() == [0, 2, 2]
+
+
+# ------------------------------------------------------------------ memory
+
+
+@pytest.mark.parametrize("layers", ["grid", "head", "all"])
+def test_one_perturbed_network_is_held_at_a_time(layers, digits):
+    X, y = digits
+    clf = TopographicCNNClassifier(None, grid_shape=(64, 64), max_epochs=1,
+                                   random_state=0).fit(X[:32], y[:32])  # fmt: skip
+    weights = clf.grid_weights_.nbytes + clf.readout_weights_.nbytes
+    X, y = X[:8], y[:8]
+    peaks = []
+    for n_repeats in (1, 30):
+        tracemalloc.start()
+        try:
+            weight_noise_curve(
+                clf, X, y, [0.1, 0.2], layers=layers, n_repeats=n_repeats
+            )
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < peaks[0] + weights
+    assert peaks[1] < 8 * weights
+
+
+def test_order_and_number_of_conditions_change_nothing(fitted, held_out):
+    X, y = held_out
+    for layers in ("head", "all"):
+        curves = [
+            weight_noise_curve(
+                fitted, X, y, sigmas, layers=layers, n_repeats=n, random_state=0
+            ).set_index(["sigma", "repeat"])
+            for sigmas, n in (((0.1, 0.5), 3), ((0.5,), 2))
+        ]
+        some = curves[0].loc[curves[1].index]
+        pd.testing.assert_frame_equal(some, curves[1], check_exact=True)
+
+
+# ------------------------------------------------------------------ rows of measure
+
+
+SETTINGS = (("head", "std"), ("head", "absolute"), ("readout", "std"))
+
+
+def rows_of(table, measure):
+    rows = table[table["measure"] == measure]
+    return rows.set_index("parameter")["value"]
+
+
+def test_means_over_sigmas_in_measure(fitted, held_out):
+    X, y = held_out[0][:200], held_out[1][:200]
+    table = measure(fitted, X, y, include="robustness", random_state=0)
+    seed = np.random.RandomState(0).randint(2**31)
+    evaluation = Evaluation(fitted, X, y)
+    from sktopo.robustness import _weight_noise
+
+    for layers, scale in SETTINGS:
+        curve = _weight_noise(
+            evaluation, (0.05, 0.1, 0.2, 0.5, 1.0), scale, layers, 10, seed
+        )
+        name = f"weight noise, {layers}, {scale}"
+        for parameter, part in (
+            (f"{name}, mean", curve),
+            (f"{name}, mean, sigma<=0.5", curve[curve["sigma"] < 0.7]),
+        ):
+            for column in ("accuracy", "accuracy_change", "rsm_similarity"):
+                found = rows_of(table, column)[parameter]
+                assert found == pytest.approx(part[column].mean(), abs=1e-12)
+
+
+def test_accuracy_retained_beside_each_accuracy(fitted, held_out):
+    X, y = held_out[0][:200], held_out[1][:200]
+    table = measure(fitted, X, y, include=["robustness"], random_state=0)
+    accuracy, retained = rows_of(table, "accuracy"), rows_of(table, "accuracy_retained")
+    assert accuracy.index.tolist() == retained.index.tolist()
+    assert len(accuracy) == 6 + 1 + 4
+    np.testing.assert_allclose(retained, accuracy / fitted.score(X, y))
+    # nothing to retain: nan, with the number of images
+    wrong = (fitted.predict(X) + 1) % 10
+    table = measure(fitted, X, wrong, include="robustness", random_state=0)
+    rows = table[table["measure"] == "accuracy_retained"]
+    assert rows["value"].isna().all()
+    assert (rows["n"] == 200).all()
+
+
+def test_two_classes_have_no_geometry_in_measure(quick, digits):
+    X, y = digits
+    X, y = X[y < 2][:60], y[y < 2][:60]
+    table = measure(quick.fit(X, y), X, y, include="robustness")
+    assert "rsm_similarity" not in table["measure"].tolist()
+    assert table["parameter"].str.endswith(", mean, sigma<=0.5").sum() == 9

@@ -4,8 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import torch
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    LearningCurveDisplay,
+    RandomizedSearchCV,
+    ValidationCurveDisplay,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+    validation_curve,
+)
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
@@ -269,3 +283,200 @@ def test_interrupting_a_fit_stops_the_search(quick, digits):
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(X[:100], y[:100])
     assert not hasattr(stopped, "cv_results_")
+
+
+# ------------------------------------------------------------------ settings
+
+
+MAKERS = {
+    "sigmas": (
+        scorers.make_weight_robustness_scorer,
+        {"n_repeats": 1},
+        [0.1, 0.5],
+    ),
+    "levels": (scorers.make_image_robustness_scorer, {"kinds": "white"}, [0.1, 0.5]),
+    "kinds": (
+        scorers.make_image_robustness_scorer,
+        {"levels": 0.2},
+        ["pink", "white"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_settings_are_taken_once(name, fitted, held_out):
+    X, y = held_out[0][:100], held_out[1][:100]
+    make, settings, values = MAKERS[name]
+    plain = make(**{name: values}, **settings)
+    expected = plain(fitted, X, y)
+    for form in (
+        iter(values),
+        (value for value in values),
+        set(values),
+        np.array(values),
+        pd.Series(values),
+        [*values, values[0]],
+        dict.fromkeys(values),
+    ):
+        scorer = make(**{name: form}, **settings)
+        assert repr(scorer) == repr(plain)
+        multi = scorers.multi_scorer(s for s in [scorer])
+        for _ in range(2):  # the second score is as good as the first
+            assert scorer(fitted, X, y) == expected
+            assert multi(fitted, X, y)[scorer.name] == expected
+        again = pickle.loads(pickle.dumps(scorer))
+        assert clone(again, safe=False)(fitted, X, y) == expected
+    values.append("changed afterwards")
+    assert plain(fitted, X, y) == expected
+    values.pop()
+
+
+def test_thresholds_and_ranges_in_any_form(fitted, held_out):
+    for make in (
+        scorers.make_expert_localization_scorer,
+        scorers.make_functional_localization_scorer,
+    ):
+        expected = make(0.3)(fitted, *held_out)
+        for threshold in (0.1 + 0.2, np.float32(0.3), torch.tensor(0.3), np.array(0.3)):
+            assert repr(make(threshold)) == repr(make(0.3))
+            assert make(threshold)(fitted, *held_out) == expected
+    make = scorers.make_image_robustness_scorer
+    for value_range in (iter([0, 16]), torch.tensor([0.0, 16.0]), np.array([0, 16])):
+        assert repr(make(value_range=value_range)) == repr(
+            make(value_range=(0.0, 16.0))
+        )
+
+
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        ("weight_robustness", {"sigmas": [-1]}),
+        ("weight_robustness", {"sigmas": ()}),
+        ("weight_robustness", {"scale": "max"}),
+        ("weight_robustness", {"layers": "conv"}),
+        ("weight_robustness", {"n_repeats": 0}),
+        ("weight_robustness", {"n_repeats": 1.5}),
+        ("weight_robustness", {"kind": "ratio"}),
+        ("weight_robustness", {"random_state": "seed"}),
+        ("image_robustness", {"kinds": ["brown"]}),
+        ("image_robustness", {"levels": [np.nan]}),
+        ("image_robustness", {"levels": [11]}),
+        ("image_robustness", {"kind": "ratio"}),
+        ("image_robustness", {"value_range": (1, 0)}),
+        ("image_robustness", {"random_state": "seed"}),
+        ("expert_localization", {"threshold": 1.5}),
+        ("expert_localization", {"threshold": "high"}),
+        ("functional_localization", {"threshold": np.nan}),
+        ("functional_localization", {"threshold": [0.5]}),
+        ("smoothness", {"neighborhood": "hexagonal"}),
+        ("smoothness", {"standardize": "no"}),
+    ],
+)
+def test_settings_are_checked_at_the_edge(make, settings):
+    with pytest.raises(ValueError, match=r"must|cannot|at most"):
+        getattr(scorers, f"make_{make}_scorer")(**settings)
+
+
+# ------------------------------------------------------------------ scikit-learn
+
+
+def test_names_of_scorers(tmp_path):
+    for name in scorers.get_scorer_names():
+        assert scorers.get_scorer(name).__name__ == name
+        assert pickle.loads(pickle.dumps(scorers.get_scorer(name))).__name__ == name
+    assert scorers.multi_scorer(["smoothness"]).__name__ == "multi_scorer"
+
+
+@pytest.fixture(scope="module")
+def some(digits):
+    X, y = digits
+    return X.reshape(len(X), -1)[:120], y[:120] % 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_scorer_in_every_tool(name, quick, some):
+    X, y = some
+    scorer = scorers.get_scorer(name)
+    quick.set_params(max_epochs=1)
+    grid, halving = {"lam": [0.0, 1.0]}, {"factor": 2, "random_state": 0, "cv": 2}
+    searches = (
+        GridSearchCV(quick, grid, scoring=scorer, cv=2),
+        RandomizedSearchCV(quick, grid, n_iter=2, scoring=scorer, cv=2, random_state=0),
+        HalvingGridSearchCV(quick, grid, scoring=scorer, **halving),
+        HalvingRandomSearchCV(quick, grid, n_candidates=2, scoring=scorer, **halving),
+    )
+    for search in searches:
+        search.set_params(error_score="raise").fit(X, y)
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+        assert np.isfinite(search.score(X, y))
+    scores = [
+        cross_validate(quick, X, y, scoring=scorer, cv=2)["test_score"],
+        cross_validate(quick, X, y, scoring={"a": scorer, "b": "accuracy"}, cv=2)[
+            "test_a"
+        ],
+        cross_val_score(quick, X, y, scoring=scorer, cv=2),
+        learning_curve(quick, X, y, train_sizes=[0.5], scoring=scorer, cv=2)[2],
+        validation_curve(
+            quick, X, y, param_name="lam", param_range=[0, 1], scoring=scorer, cv=2
+        )[1],
+    ]
+    quick.fit(X[:, 18:22], y)
+    for scoring in (scorer, scorers.multi_scorer([scorer])):
+        found = permutation_importance(
+            quick, X[:30, 18:22], y[:30], scoring=scoring, n_repeats=1, random_state=0
+        )
+        found = found if scoring is scorer else found[name]
+        scores.append(found["importances"])
+        assert found["importances"].shape == (4, 1)
+    assert all(np.isfinite(score).all() for score in scores)
+
+
+def test_displays_name_the_scorer(quick, some):
+    matplotlib = pytest.importorskip("matplotlib")
+    X, y = some
+    quick.set_params(max_epochs=1)
+    scorer = scorers.smoothness_scorer
+    display = LearningCurveDisplay.from_estimator(
+        quick, X, y, train_sizes=[0.5, 1.0], scoring=scorer, cv=2
+    )
+    assert display.ax_.get_ylabel().lower() == "smoothness"
+    display = ValidationCurveDisplay.from_estimator(
+        quick, X, y, param_name="lam", param_range=[0, 1], scoring=scorer, cv=2
+    )
+    assert display.ax_.get_ylabel().lower() == "smoothness"
+    matplotlib.pyplot.close("all")
+
+
+@pytest.mark.parametrize("refit", [True, False, "accuracy"])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_halving_searches_are_told_that_they_take_one_score(refit, n_jobs, quick, some):
+    multi = scorers.multi_scorer(["smoothness"])
+    searches = [HalvingGridSearchCV(quick, {"lam": [0, 1]}, cv=2, factor=2)]
+    if n_jobs == 1:
+        other = HalvingRandomSearchCV(quick, {"lam": [0, 1]}, cv=2, n_candidates=2)
+        searches.append(other)
+    for search in searches:
+        search.set_params(scoring=multi, refit=refit, n_jobs=n_jobs)
+        with pytest.raises(ValueError, match=r"Halving\w+SearchCV takes one score"):
+            search.fit(*some)
+
+
+def test_several_scores_where_they_are_welcome(quick, some, fitted, held_out):
+    quick.set_params(max_epochs=1)
+    multi = scorers.multi_scorer(["smoothness", "functional_localization"])
+    names = {"accuracy", "smoothness", "functional_localization"}
+    found = cross_validate(quick, *some, scoring=multi, cv=2, return_train_score=True)
+    assert {f"test_{name}" for name in names} < set(found)
+    inner = GridSearchCV(
+        quick, {"lam": [0, 1]}, cv=2, scoring=multi, refit="smoothness"
+    )
+    # a search inside a halving search may use several
+    outer = HalvingGridSearchCV(
+        inner, {"refit": ["accuracy", "smoothness"]}, cv=2, factor=2,
+        scoring=scorers.smoothness_scorer, error_score="raise",
+    ).fit(*some)  # fmt: skip
+    assert set(outer.best_estimator_.cv_results_) > {f"mean_test_{n}" for n in names}
+    scores = multi(fitted, *held_out)
+    assert isinstance(scores, dict)
+    assert pickle.loads(pickle.dumps(scores)) == scores == dict(scores)
+    assert set(scores) == names == set(scores.keys())

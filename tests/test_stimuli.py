@@ -1,9 +1,15 @@
+import tracemalloc
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sktopo import TopographicCNNClassifier, measure, metrics
 from sktopo.stimuli import (
+    LazyImages,
     blank,
     eccentricity_probes,
     sine_gratings,
@@ -169,3 +175,141 @@ def test_probes_of_tiny_images_are_pixels():
     assert table.eccentricity.min() == 0
     with pytest.raises(ValueError, match="n_textures"):
         eccentricity_probes((3, 3), n_textures=0)
+
+
+# ------------------------------------------------------------------ parts and numbers
+
+
+SETS = {
+    "gratings": partial(sine_gratings, n_orientations=5, contrast=0.7),
+    "patterns": partial(symmetric_patterns, n=40),
+    "upright patterns": partial(symmetric_patterns, n=41, axis="up-down"),
+    "probes": partial(eccentricity_probes, n_textures=3),
+}
+
+
+@pytest.mark.parametrize("make", SETS.values(), ids=SETS)
+@pytest.mark.parametrize("shape", [(12, 12), (3, 9, 20), (2, 7, 2), (1, 3, 3)])
+def test_images_made_in_parts_are_the_same_bits(make, shape, monkeypatch):
+    images, table = make(shape, (-3.0, 5.0))
+    lazy, same = make(shape, (-3.0, 5.0), lazy=True)
+    assert same.equals(table)
+    assert isinstance(lazy, LazyImages)
+    assert len(lazy) == len(table) == len(images)
+    assert lazy.shape == images.shape
+    some = np.random.default_rng(0).permutation(len(images))[:7]
+    for rows in (slice(None), slice(3, 8), slice(-3, None), some, some.tolist(), 5, -1):
+        assert np.array_equal(lazy[rows], images[rows])
+        assert lazy[rows].dtype == np.float32
+    assert np.array_equal(list(lazy), images)
+    monkeypatch.setattr("sktopo.stimuli._PART_VALUES", 1)
+    assert np.array_equal(make(shape, (-3.0, 5.0))[0], images)
+
+
+@pytest.mark.parametrize("make", SETS.values(), ids=SETS)
+def test_a_part_takes_little_memory(make):
+    shape = (3, 64, 64)
+    image = 4 * np.prod(shape)
+    tracemalloc.start()
+    try:
+        lazy, table = make(shape, lazy=True)
+        for start in range(0, 320, 64):
+            assert len(lazy[start : start + 64]) in (0, 16, 17, 18, 64)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    table_size = table.memory_usage().sum()
+    assert peak < 4 * table_size + 64 * 8 * image
+
+
+@pytest.mark.parametrize("make", [blank, *SETS.values()], ids=["blank", *SETS])
+def test_value_ranges_in_any_form(make):
+    def images(value_range):
+        made = make((6, 6), value_range)
+        return made if make is blank else made[0]
+
+    expected = images((0.0, 2.0))
+    for value_range in (
+        [0, 2],
+        iter((0, 2)),
+        np.array([0, 2]),
+        torch.tensor([0.0, 2.0], requires_grad=True),
+        torch.tensor([0.0, 2.0], dtype=torch.bfloat16),
+        (torch.tensor(0.0, requires_grad=True), np.float32(2)),
+    ):
+        assert np.array_equal(images(value_range), expected)
+    masked = np.ma.masked_array([0.0, 2.0], [False, True])
+    with pytest.raises(ValueError, match="masked") as error:
+        images(masked)
+    assert "\n" not in str(error.value)
+    for wrong in ((1, 0), (0, np.nan), (0,), 1, None, "01", (0, 1j)):
+        with pytest.raises(ValueError, match="two finite numbers"):
+            images(wrong)
+
+
+def test_contrast_in_any_form():
+    expected = sine_gratings((6, 6), contrast=0.5)[0]
+    for contrast in (torch.tensor(0.5, requires_grad=True), np.float32(0.5)):
+        assert np.array_equal(sine_gratings((6, 6), contrast=contrast)[0], expected)
+    for contrast in (np.nan, "high", [0.5], None):
+        with pytest.raises(ValueError, match="contrast must lie"):
+            sine_gratings((6, 6), contrast=contrast)
+
+
+# ------------------------------------------------------------------ tuning in measure
+
+
+def value(table, name, parameter=""):
+    row = table[(table["measure"] == name) & (table["parameter"] == parameter)]
+    return row["value"].item(), row["n"].item()
+
+
+def test_tuning_is_that_of_the_whole_arrays(fitted, digits):
+    X, y = digits[0][1200:1400], digits[1][1200:1400]
+    table = measure(fitted, X, y, include="tuning", random_state=0)
+    settings = fitted.image_shape_, fitted.pixel_range_
+    probes, places = eccentricity_probes(*settings)
+    rest = fitted.transform(blank(*settings))[0]
+    responses = fitted.transform(probes)
+    found = metrics.eccentricity_profile(responses, places["eccentricity"], rest)
+    for name, values in (
+        ("eccentricity_abs", found.E_abs),
+        ("eccentricity_abs_relative", found.relative_abs),
+        ("eccentricity", found.E),
+        ("eccentricity_relative", found.relative),
+    ):
+        known = values[~np.isnan(values)]
+        mean, n = value(table, name)
+        assert mean == pytest.approx(known.mean(), rel=1e-6)
+        assert n == len(known)
+    assert value(table, "eccentricity_abs")[1] == 121  # all units that respond
+    A, mirrored = fitted.transform(X), fitted.transform(X[..., ::-1])
+    r = metrics.symmetry_sensitivity(A, mirrored, y, 0).r
+    assert value(table, "mirror_correlation", "left-right")[0] == pytest.approx(
+        r.mean()
+    )
+    seed = np.random.RandomState(0).randint(2**31)
+    patterns, halves = symmetric_patterns(*settings, random_state=seed)
+    d = metrics.d_prime(fitted.transform(patterns), halves["symmetric"])[:, -1]
+    found = value(table, "symmetry_d_prime", "left-right")
+    assert found == (pytest.approx(d.mean(), rel=1e-6), 121)
+
+
+def test_tuning_keeps_responses_only(digits):
+    X, y = digits
+    X = np.pad(X[:60], ((0, 0), (0, 0), (36, 36), (36, 36)))  # 80 x 80 pixels
+    clf = TopographicCNNClassifier(
+        None, backbone=pooled, grid_shape=(2, 2), max_epochs=1, random_state=0
+    )
+    clf.fit(X, y[:60])
+    tracemalloc.start()
+    try:
+        measure(clf, X, y[:60], include="tuning")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 2**20  # the probes alone would be 1.1 GB
+
+
+def pooled(image_shape):
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten())
