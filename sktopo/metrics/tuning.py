@@ -212,10 +212,13 @@ def eccentricity_profile(
     Bunch
         With profile (n_units, n_rings), the mean response over the probes of each ring,
         nan for a ring without probes; radius (n_rings,), the ring's middle; n
-        (n_rings,), its number of probes; and per unit E, the mean radius weighted by
-        the rectified response above blank, nan where that is 0 everywhere; E_flat, the
-        same for a flat profile; relative, E / E_flat, the primary measure: 1 is no
-        preference, less the centre, more the rim.
+        (n_rings,), its number of probes; and per unit E_abs, the mean radius weighted
+        by the size of the response's difference from blank, in either direction;
+        relative_abs, E_abs / E_flat, the primary measure: 1 is no preference, less the
+        centre, more the rim; E and relative, the same of the rectified response above
+        blank. Empty rings are left out; where the weights are 0 in all others, a unit
+        has nan. E_flat is the mean radius of a flat profile; n_defined_abs and
+        n_defined count the units that have an E_abs and an E.
 
     Raises
     ------
@@ -225,14 +228,16 @@ def eccentricity_profile(
     Notes
     -----
     Under global average pooling a unit knows the place of a probe only by the padding
-    at the border and the phase of pooling.
+    at the border and the phase of pooling. The rectified E is defined for those units
+    only that respond above blank somewhere, and these are other units in each model;
+    E_abs is defined for all that respond.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sktopo.metrics import eccentricity_profile
     >>> r = np.linspace(0, 1, 61)
-    >>> eccentricity_profile(np.ones((61, 1)), r).relative.round(6)
+    >>> eccentricity_profile(-np.ones((61, 1)), r).relative_abs.round(6)
     array([1.])
     """
     A, _, _ = check_activations(A)
@@ -250,11 +255,29 @@ def eccentricity_profile(
     radius = (np.arange(n_rings) + 0.5) / n_rings
     means = pd.DataFrame(A).groupby(ring).mean().reindex(range(n_rings))
     profile = means.to_numpy().T
-    above = np.maximum(profile - _per_unit("blank", blank, A.shape[1])[:, None], 0)
-    above = np.nan_to_num(above)  # empty rings
-    total = above.sum(axis=1)
-    E = above @ radius / np.where(total > 0, total, np.nan)
+    blank = _per_unit("blank", blank, A.shape[1])
+    response = np.nan_to_num(profile - blank[:, None])  # empty rings weigh nothing
+    # what the mean of equal responses loses by rounding is no response
+    size = np.maximum(np.abs(A).max(axis=0), np.abs(blank))
+    response[np.abs(response) <= 1e-12 * size[:, None]] = 0
+    E = _mean_radius(np.maximum(response, 0), radius)
+    E_abs = _mean_radius(np.abs(response), radius)
     E_flat = float(radius[n > 0].mean())
     return Bunch(
-        profile=profile, radius=radius, n=n, E=E, E_flat=E_flat, relative=E / E_flat
+        profile=profile,
+        radius=radius,
+        n=n,
+        E=E,
+        E_abs=E_abs,
+        E_flat=E_flat,
+        relative=E / E_flat,
+        relative_abs=E_abs / E_flat,
+        n_defined=int(np.isfinite(E).sum()),
+        n_defined_abs=int(np.isfinite(E_abs).sum()),
     )
+
+
+def _mean_radius(weights, radius):
+    """Mean radius of each unit's rings, by their weights; nan without any."""
+    total = weights.sum(axis=1)
+    return weights @ radius / np.where(total > 0, total, np.nan)

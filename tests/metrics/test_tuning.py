@@ -113,3 +113,25 @@ def test_eccentricity_of_empty_rings_and_blank():
         eccentricity_profile(np.ones((2, 1)), [0.0])
     with pytest.raises(ValueError, match="within an eccentricity of 1"):
         eccentricity_profile(np.ones((2, 1)), [1.1, 2.0])
+
+
+def test_eccentricity_of_units_that_are_suppressed():
+    r = np.linspace(0, 1, 1201)
+    rim = (r > 0.8).astype(float)
+    A = np.stack([rim, -rim, 1 - 2 * rim, np.full_like(r, 0.1), np.zeros_like(r)], 1)
+    found = eccentricity_profile(A, r, blank=[0, 0, 0, 0.1, 0])
+    # a unit that falls silent at the rim is as eccentric as one that responds there
+    assert found.relative_abs[1] == found.relative_abs[0] > 1.5
+    np.testing.assert_array_equal(np.isnan(found.relative), [0, 1, 0, 1, 1])
+    np.testing.assert_array_equal(np.isnan(found.relative_abs), [0, 0, 0, 1, 1])
+    assert (found.n_defined, found.n_defined_abs) == (2, 3)
+    np.testing.assert_allclose(found.relative_abs, found.E_abs / found.E_flat)
+    weights = np.abs(found.profile[2])
+    assert found.E_abs[2] == pytest.approx(weights @ found.radius / weights.sum())
+
+
+def test_eccentricity_abs_leaves_empty_rings_out():
+    found = eccentricity_profile([[2.0], [-4.0]], [0.0, 1.0], blank=1.0)
+    near, far = found.radius[0], found.radius[-1]
+    assert found.E_abs.item() == pytest.approx((1 * near + 5 * far) / 6)
+    assert found.E.item() == pytest.approx(near)
