@@ -70,6 +70,9 @@ def expert_units(
 ) -> np.ndarray:
     """Units that detect a class with an average precision of at least `threshold`.
 
+    An expert also does better than the class's prevalence, its share of the images,
+    which is what a unit without any information gets.
+
     Parameters
     ----------
     A : array-like of shape (n_images, n_units)
@@ -86,7 +89,8 @@ def expert_units(
     Returns
     -------
     ndarray of shape (n_units, n_classes), bool
-        Whether the unit is an expert of the class.
+        Whether the unit is an expert of the class. A constant unit is an expert of
+        none, and a class absent from y has none.
 
     Raises
     ------
@@ -108,12 +112,41 @@ def expert_units(
     >>> expert_units([[4], [3], [2], [1]], [1, 0, 1, 0], threshold=0.8)
     array([[False,  True]])
     """
-    if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
-        raise ValueError(f"threshold must lie in [0, 1]; got {threshold!r}.")
     A = -check_array(A, dtype=np.float64, input_name="A") if anti else A
     precision = average_precision(A, y, classes)
+    y = check_labels(y)
+    classes = np.unique(y) if classes is None else np.atleast_1d(classes)
+    prevalence = [(y == label).mean() for label in classes]
+    return experts_of(precision, prevalence, threshold)
+
+
+def experts_of(precision, prevalence, threshold=0.5):
+    """Which average precisions make an expert: the one place where that is decided.
+
+    Parameters
+    ----------
+    precision : array-like of shape (n_units, n_classes)
+        From `average_precision`, of the activations or (for anti-experts) of minus the
+        activations; it may have been kept as float32.
+    prevalence : array-like of shape (n_classes,)
+        Share of each class among the labels that the precision was computed with.
+    threshold : float, default=0.5
+        Least average precision, in [0, 1].
+
+    Returns
+    -------
+    ndarray of shape (n_units, n_classes), bool
+        Whether the precision reaches the threshold and is above the prevalence.
+    """
+    if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+        raise ValueError(f"threshold must lie in [0, 1]; got {threshold!r}.")
+    precision = np.asarray(precision)
     # average precision is a mean of ratios: what rounding takes must not count
-    return np.nan_to_num(precision, nan=-1.0) >= threshold - 1e-12
+    single = precision.dtype.kind == "f" and precision.dtype.itemsize < 8
+    slack = 4 * float(np.finfo(precision.dtype).eps) if single else 1e-12
+    precision = np.nan_to_num(precision.astype(np.float64), nan=-1.0)
+    reached = precision >= threshold - slack
+    return reached & (precision > np.asarray(prevalence, dtype=float) + slack)
 
 
 def expert_counts(experts: ArrayLike) -> Bunch:
