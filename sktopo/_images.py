@@ -9,36 +9,25 @@ import numpy as np
 import torch
 from sklearn.utils.validation import validate_data
 
+from sktopo._arrays import as_plain
+
 CHUNK_BYTES = 2**22
 """How much of a large array is looked at in one go."""
 
 
 def as_array_like(values):
     """Torch tensors and lists as arrays (tensors without a copy); all else as it is."""
-    try:
-        if isinstance(values, torch.Tensor):
-            return _tensor_as_array(values)
-        if not hasattr(values, "ndim"):
-            values = np.asarray(values)
-    except RuntimeError as error:  # what torch raises, for lists of tensors too
-        raise TypeError(
-            f"A {type(values).__name__} does not convert to an array ({error}). Give "
-            f"an array or dense tensors of real numbers."
-        ) from error
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ValueError(
-            "Input holds masked values, which cannot be left out. Fill them first, by "
-            "X.filled(...)."
-        )
-    return values
-
-
-def _tensor_as_array(tensor):
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    ordinary = (torch.float16, torch.float32, torch.float64)
-    if tensor.is_floating_point() and tensor.dtype not in ordinary:
-        tensor = tensor.float()  # bfloat16 and smaller: NumPy has none of them
-    return tensor.numpy()
+    plain = as_plain(values)  # refuses what is masked, at any depth
+    if isinstance(values, (list, tuple)):
+        try:
+            return np.asarray(values)
+        except RuntimeError as error:  # what torch raises for tensors with a gradient
+            raise TypeError(
+                f"A {type(values).__name__} does not convert to an array ({error}). "
+                f"Give an array or dense tensors of real numbers."
+            ) from error
+    objects = getattr(getattr(values, "dtype", None), "kind", None) == "O"
+    return values if objects else plain
 
 
 def resolve_image_shape(array_shape, image_shape=None):
