@@ -12,6 +12,8 @@ import torch
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from sktopo._arrays import as_plain
+
 CHUNK_BYTES = 2**22
 """How much of a large array is looked at in one go."""
 
@@ -26,44 +28,7 @@ def as_array_like(values, name="X"):
             f"{name} is a lazy frame ({type(values).__name__}), which holds no values "
             f"yet. Compute it first: {name}.collect()."
         )
-    if _holds_masked(values):
-        raise ValueError(
-            f"{name} holds masked values, which cannot be left out. Fill them first, "
-            f"by {name}.filled(...)."
-        )
-    try:
-        values = _without_tensors(values)
-        if not hasattr(values, "ndim") or isinstance(values, np.ma.MaskedArray):
-            values = np.asarray(values)
-    except RuntimeError as error:  # what torch raises, for lists of tensors too
-        raise TypeError(
-            f"A {type(values).__name__} does not convert to an array ({error}). Give "
-            f"an array or dense tensors of real numbers."
-        ) from error
-    return values
-
-
-def _holds_masked(values):
-    if isinstance(values, (list, tuple)):
-        return any(map(_holds_masked, values))
-    return isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)
-
-
-def _without_tensors(values):
-    """Tensors, and those inside lists, as arrays."""
-    if isinstance(values, torch.Tensor):
-        return _tensor_as_array(values)
-    if isinstance(values, (list, tuple)):
-        return [_without_tensors(value) for value in values]
-    return values
-
-
-def _tensor_as_array(tensor):
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    ordinary = (torch.float16, torch.float32, torch.float64)
-    if tensor.is_floating_point() and tensor.dtype not in ordinary:
-        tensor = tensor.float()  # bfloat16 and smaller: NumPy has none of them
-    return tensor.numpy()
+    return as_plain(values, name)
 
 
 def resolve_image_shape(array_shape, image_shape=None):
