@@ -96,10 +96,15 @@ def _has_missing_object(column):
 
 
 def _list_as_array(values, name):
-    parts = [_plain(value, name) for value in values]
+    return _stacked([_plain(value, name) for value in values])
+
+
+def _stacked(parts):
     found = np.asarray(parts)
-    if found.dtype.kind == "U" and any(isinstance(v, float) for v in parts):
-        return np.array(parts, dtype=object)  # a missing label is no label "nan"
+    numbers = any(isinstance(v, (float, np.ndarray)) and not np.ndim(v) for v in parts)
+    if found.dtype.kind == "U" and numbers:  # a missing label is no label "nan"
+        found = np.empty(len(parts), dtype=object)
+        found[:] = parts
     return found
 
 
@@ -111,5 +116,5 @@ def _of_objects(values, name):
     plain = [_plain(value, name) for value in parts.flat]
     if all(new is old for new, old in zip(plain, parts.flat, strict=True)):
         return values
-    stacked = np.asarray(plain)
+    stacked = _stacked(plain)
     return stacked.reshape(parts.shape + stacked.shape[1:])

@@ -118,7 +118,7 @@ def test_unknown_labels_are_counted_in_a_warning(name, models, digits):
     ],
 )
 def test_labels_that_are_none(labels):
-    message = "missing labels|NaN|mixes labels|continuous|trained with"
+    message = "missing (labels|values)|NaN|mixes labels|continuous|trained with"
     with pytest.raises(ValueError, match=message):
         check_label_types(labels, ["a", "b"] if labels[0] == "a" else [0, 1])
 
