@@ -39,11 +39,11 @@ def white_noise(
     """
     images, level, (low, high), rng = _checked("white", images, level, value_range, rng)
 
-    def add(part):
+    def _noisy(part):
         noise = rng.standard_normal(part.shape, dtype=np.float32)
         return _add(part, noise, level * (high - low), (low, high))
 
-    return _in_parts(add, images)
+    return _in_parts(_noisy, images)
 
 
 def pink_noise(
@@ -87,7 +87,7 @@ def pink_noise(
     gain = np.exp(log_gain - (log_gain.max() if frequency.size > 1 else 0))
     gain = gain.astype(images.dtype)
 
-    def add(part):
+    def _noisy(part):
         white = rng.standard_normal(part.shape, dtype=np.float32).astype(part.dtype)
         noise = np.fft.irfft2(np.fft.rfft2(white) * gain, s=(height, width))
         noise -= noise.mean(axis=(-2, -1), keepdims=True)
@@ -95,7 +95,7 @@ def pink_noise(
         noise /= np.where(std > 0, std, 1)
         return _add(part, noise, level * (high - low), (low, high))
 
-    return _in_parts(add, images)
+    return _in_parts(_noisy, images)
 
 
 def salt_and_pepper_noise(
@@ -130,7 +130,7 @@ def salt_and_pepper_noise(
     _, channels, height, width = images.shape
     n_draws = int(height * width * level)
 
-    def put(part):
+    def _noisy(part):
         # pixel and coin in one draw: an image's draws are next to each other in the
         # stream, so that parts change nothing
         drawn = rng.integers(0, 2 * height * width, size=(len(part), n_draws))
@@ -141,7 +141,7 @@ def salt_and_pepper_noise(
             np.put_along_axis(noisy[:, channel], drawn, values, axis=1)
         return noisy.reshape(part.shape)
 
-    return _in_parts(put, images, n_draws)
+    return _in_parts(_noisy, images, n_draws)
 
 
 def _in_parts(
