@@ -4,9 +4,15 @@ Trains WS, AS and control on 12,000 images of Fashion-MNIST (a few minutes) and 
 every measure of each on the 10,000 test images:
 
     .venv/bin/python benchmarks/measures.py
+
+Before that, memory and time on large grids, each row in a fresh process of one thread
+(`--large` prints these alone, `--row NAME` is such a process).
 """
 
+import os
 import resource
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -14,12 +20,108 @@ import pandas as pd
 import torch
 from run import fastest
 
-from sktopo import TopographicCNNClassifier, measure
+from sktopo import TopographicCNNClassifier, measure, measure_activations
 from sktopo.datasets import fetch_fashion_mnist
-from sktopo.metrics import average_precision, morans_i
+from sktopo.metrics import (
+    average_precision,
+    d_prime,
+    difference_by_distance,
+    effective_dimensionality,
+    functional_localization,
+    linear_cka,
+    morans_i,
+)
 from sktopo.noise import salt_and_pepper_noise
 
 N_IMAGES = 500
+
+
+LARGE = (64, 64)
+
+
+def activations(n_images=10_000, n_units=4096):
+    """Responses with some structure, made in place: nothing beyond them is held."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((n_images, n_units), dtype=np.float32)
+    A += rng.standard_normal(n_units, dtype=np.float32)
+    return A
+
+
+def everything(A, y, W):
+    return measure_activations(A, LARGE, y, weights=W, value_range=(-3, 3))
+
+
+# name: (what is measured, a function of the data; the data)
+LARGE_ROWS = {
+    "all measures, 64 x 64, 10,000 images": (
+        everything,
+        lambda: (activations(), np.arange(10_000) % 10, activations(4096, 256)),
+    ),
+    "difference by distance, 64 x 64": (
+        lambda values: difference_by_distance(values, LARGE),
+        lambda: (activations(1)[0],),
+    ),
+    "the same, 20 permutations": (
+        lambda values: difference_by_distance(values, LARGE, None, 20, 0),
+        lambda: (activations(1)[0],),
+    ),
+    "CKA, 100 x 40,000": (
+        linear_cka,
+        lambda: (activations(100, 40_000), activations(100, 40_000)[::-1]),
+    ),
+    "debiased CKA, 100 x 40,000": (
+        lambda X, Y: linear_cka(X, Y, debiased=True),
+        lambda: (activations(100, 40_000), activations(100, 40_000)[::-1]),
+    ),
+    "entropy of eigenvalues, 10,000 x 4096": (
+        lambda A: effective_dimensionality(A, "entropy"),
+        lambda: (activations(),),
+    ),
+    "participation ratio, 10,000 x 4096": (
+        effective_dimensionality,
+        lambda: (activations(),),
+    ),
+    "functional localization, 64 x 64": (
+        lambda A: functional_localization(A, LARGE),
+        lambda: (activations(),),
+    ),
+    "Moran's I, 64 x 64, 10,000 maps, 3 permutations": (
+        lambda A: morans_i(A.reshape(-1, *LARGE), n_permutations=3),
+        lambda: (activations(),),
+    ),
+    "average precision, 10,000 x 4096 x 10": (
+        average_precision,
+        lambda: (activations(), np.arange(10_000) % 10),
+    ),
+    "d', 10,000 x 4096 x 10": (
+        d_prime,
+        lambda: (activations(), np.arange(10_000) % 10),
+    ),
+}
+
+
+def peak_memory():
+    """Most memory that this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def large_row(name):
+    """Print what one row takes, beyond its data."""
+    function, data = LARGE_ROWS[name]
+    given = data()
+    before, start = peak_memory(), time.perf_counter()
+    function(*given)
+    seconds = time.perf_counter() - start
+    print(f"{name}: {seconds:.2f} s, +{peak_memory() - before:.0f} MB", flush=True)
+
+
+def large_rows():
+    """Each row in a process of its own, with one thread."""
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+    for name in LARGE_ROWS:
+        command = [sys.executable, __file__, "--row", name]
+        if subprocess.run(command, env={**os.environ, **threads}).returncode:
+            print(f"{name}: failed", flush=True)
 
 
 def pixel_by_pixel(images, level):
@@ -36,6 +138,11 @@ def pixel_by_pixel(images, level):
 
 def main():
     torch.set_num_threads(1)
+    if "--row" in sys.argv:
+        return large_row(sys.argv[-1])
+    large_rows()
+    if "--large" in sys.argv:
+        return None
     X, y = fetch_fashion_mnist(return_X_y=True)
     X_test, y_test = fetch_fashion_mnist("test", return_X_y=True)
     images = (X_test[:N_IMAGES] / 255).astype(np.float32)
@@ -63,11 +170,11 @@ def main():
     }
     tables = {}
     for name, model in models.items():
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_memory()
         start = time.perf_counter()
         tables[name] = measure(model, X_test, y_test, reference=models["control"])
         seconds = time.perf_counter() - start
-        added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        added = peak_memory() - before
         print(f"measure({name}): {seconds:.0f} s, peak memory +{added:.0f} MB")
     wide = pd.DataFrame(
         {
@@ -76,6 +183,7 @@ def main():
         }
     )
     print(wide.round(3).to_string())
+    return None
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ report.html and results.csv.gz are written at the end.
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -42,6 +43,14 @@ CONDITIONS = {
 }
 
 
+def positive(text):
+    """A number of epochs or seeds; 0 is none, and not the default."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more; got {text}")
+    return number
+
+
 def parse(args=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -49,10 +58,10 @@ def parse(args=None):
     add = parser.add_argument
     add("--dataset", choices=sorted(DATASETS), required=True)
     add("--store", type=Path, required=True, help="folder of the study")
-    add("--seeds", type=int, default=10, help="models of each condition and lam")
+    add("--seeds", type=positive, default=10, help="models of each condition and lam")
     add("--lams", type=float, nargs="+", default=[0.3, 1.0, 3.0])
     add("--main-conditions", action="store_true", help="leave the last three out")
-    add("--epochs", type=int, help="default: the paper's")
+    add("--epochs", type=positive, help="default: the paper's")
     add("--precision", choices=["float32", "bfloat16", "auto"], default="float32")
     add("--jobs", type=int, default=-1, help="models at a time; -1: one a core")
     add("--data-home", help="folder of the data sets")
@@ -118,7 +127,10 @@ def main(args=None):
     if args.dry_run:
         dry_run(study, data, joblib.effective_n_jobs(args.jobs))
         return
-    study.run(*data)
+    try:
+        study.run(*data)
+    except KeyboardInterrupt as stopped:
+        sys.exit(str(stopped) or "stopped")
     study.results_.to_csv(args.store / "results.csv.gz", index=False)
     study.report(args.store / "report.html", args.dataset)
     table = study.claims(args.dataset)

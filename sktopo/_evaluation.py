@@ -1,5 +1,6 @@
 """A fitted classifier and its responses to labelled images (private)."""
 
+import warnings
 from functools import cached_property
 
 import numpy as np
@@ -7,10 +8,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
 
-from sktopo._images import as_array_like, slices, validate_images
+from sktopo._images import slices, validate_images, validate_weights
+from sktopo._labels import as_labels, check_label_types
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.networks import Head
 
@@ -71,7 +73,8 @@ class Evaluation:
     X : array-like
         Images.
     y : array-like of shape (n,)
-        Labels; those that the classifier does not know count as wrong.
+        Labels, of the type of the classes; those that the classifier does not know
+        count as wrong, with a warning.
     sample_weight : array-like of shape (n,), default=None
         Weights of the images in accuracies.
     """
@@ -79,17 +82,32 @@ class Evaluation:
     def __init__(self, estimator, X, y, sample_weight=None):
         self.classifier, X = open_estimator(estimator, X)
         self.X = validate_images(self.classifier, X, reset=False)
-        self.y = column_or_1d(as_array_like(y))
+        self.y = as_labels(y)
         check_consistent_length(self.X, self.y)
-        weights = _check_sample_weight(
-            sample_weight, self.X, dtype=np.float64, ensure_non_negative=True
-        )
+        weights = validate_weights(sample_weight, self.X)
         if not weights.any():
             raise ValueError("All samples have weight zero: accuracy is undefined.")
         self.weights = weights / weights.max()
-        self.targets = np.full(len(self.y), -1)
-        for index, label in enumerate(self.classifier.classes_):
-            self.targets[np.asarray(self.y == label)] = index
+        self.targets = self._targets()
+
+    def _targets(self):
+        """Indices of the labels among the classes, -1 for those that are none."""
+        classes = self.classifier.classes_
+        check_label_types(self.y, classes)
+        targets = np.full(len(self.y), -1)
+        for index, label in enumerate(classes):
+            targets[self.y == label] = index
+        unknown = self.y[targets < 0]
+        if len(unknown):
+            some = np.unique(unknown).tolist()
+            warnings.warn(
+                f"{len(unknown)} of {len(targets)} labels are none of the classes that "
+                f"the model knows, and count as wrong: {str(some[:5])[1:-1]}"
+                f"{', ...' if len(some) > 5 else ''}.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return targets
 
     @cached_property
     def features(self):

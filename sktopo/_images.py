@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import math
 import warnings
+from numbers import Number
 
 import numpy as np
+import pandas as pd
 import torch
-from sklearn.utils.validation import validate_data
+from sklearn.utils import check_array, check_X_y
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from sktopo._arrays import as_plain
 
 CHUNK_BYTES = 2**22
 """How much of a large array is looked at in one go."""
 
 
-def as_array_like(values):
-    """Torch tensors and lists as arrays (tensors without a copy); all else as it is."""
-    try:
-        if isinstance(values, torch.Tensor):
-            return _tensor_as_array(values)
-        if not hasattr(values, "ndim"):
-            values = np.asarray(values)
-    except RuntimeError as error:  # what torch raises, for lists of tensors too
+def as_array_like(values, name="X"):
+    """Torch tensors and lists as arrays (tensors without a copy); all else as it is.
+
+    Masked values and frames that are yet to be computed are refused by `name`.
+    """
+    if hasattr(values, "collect") and not hasattr(values, "__array__"):
         raise TypeError(
-            f"A {type(values).__name__} does not convert to an array ({error}). Give "
-            f"an array or dense tensors of real numbers."
-        ) from error
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ValueError(
-            "Input holds masked values, which cannot be left out. Fill them first, by "
-            "X.filled(...)."
+            f"{name} is a lazy frame ({type(values).__name__}), which holds no values "
+            f"yet. Compute it first: {name}.collect()."
         )
-    return values
-
-
-def _tensor_as_array(tensor):
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    ordinary = (torch.float16, torch.float32, torch.float64)
-    if tensor.is_floating_point() and tensor.dtype not in ordinary:
-        tensor = tensor.float()  # bfloat16 and smaller: NumPy has none of them
-    return tensor.numpy()
+    return as_plain(values, name)
 
 
 def resolve_image_shape(array_shape, image_shape=None):
@@ -144,8 +134,8 @@ def validate_images(estimator, X, *y, reset, image_shape=None):
         compared with them otherwise.
     X : array-like
         Images in any accepted form; a tensor, array or memmap is not copied.
-    *y : array-like
-        Labels, if they come with the images.
+    *y : ndarray of shape (n,)
+        Labels from `sktopo._labels.as_labels`, if they come with the images.
     reset : bool
         Whether the estimator learns the image shape from X.
     image_shape : tuple of int or None
@@ -156,18 +146,27 @@ def validate_images(estimator, X, *y, reset, image_shape=None):
     ndarray, or tuple of (ndarray, ndarray) with labels
         X in the form it came in, and the labels.
     """
-    X = as_array_like(X)
-    y = [as_array_like(labels) if labels is not None else None for labels in y]
+    names = {"skip_check_array": True, "ensure_2d": False}
+    array = as_array_like(X)
+    validate_data(estimator, _with_names(X), *y, reset=reset, **names)
+    X = array
     stacked = X.ndim > 2
-    checks = {"ensure_2d": not stacked, "allow_nd": stacked}
     if not reset and stacked:
         _check_same_shape(estimator, X)
+    checks = {"ensure_2d": not stacked, "allow_nd": stacked, "estimator": estimator}
     try:
         with np.errstate(invalid="ignore"):  # its sum of large values may be inf - inf
-            checked = validate_data(estimator, X, *y, reset=reset, **checks)
+            if y:
+                X, labels = check_X_y(X, *y, **checks)
+            else:
+                X = check_array(X, input_name="X", **checks)
     except (ArithmeticError, RuntimeError) as error:  # of numbers, tensors as objects
         raise ValueError(f"Input holds what is no finite number ({error}).") from error
-    X = checked[0] if y else checked
+    if not reset and not stacked and X.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
     if X.dtype.kind not in "biuf":
         raise ValueError(
             f"Images must be real numbers; got an array of dtype {X.dtype}."
@@ -176,7 +175,26 @@ def validate_images(estimator, X, *y, reset, image_shape=None):
         shape = resolve_image_shape(X.shape, image_shape)
         estimator.image_shape_ = shape
         estimator.n_features_in_ = math.prod(shape)
-    return checked
+    return (X, labels) if y else X
+
+
+def _with_names(X):
+    """X, or an empty frame of the names of its columns, for scikit-learn to check.
+
+    Which frames it knows itself differs between its versions.
+    """
+    names = getattr(X, "column_names", None)  # Arrow
+    names = getattr(X, "columns", None) if names is None else names
+    return X if names is None else pd.DataFrame(columns=list(names))
+
+
+def validate_weights(sample_weight, X):
+    """Weights of the images in float64, at least 0; ones where none are given."""
+    if sample_weight is not None and not isinstance(sample_weight, Number):
+        sample_weight = as_array_like(sample_weight, "sample_weight")
+    return _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
 
 
 def _check_same_shape(estimator, X):

@@ -10,6 +10,7 @@ import io
 import numpy as np
 import pandas as pd
 
+from sktopo._claims import DATASETS
 from sktopo._saving import LIBRARY_VERSIONS, write_atomically
 from sktopo._statistics import mean_interval
 from sktopo._store import describe_settings
@@ -248,7 +249,8 @@ def _plain(value):
 
 
 def _claims(study, dataset):
-    table = study.claims(dataset)
+    # the title may be any name
+    table = study.claims(dataset if dataset in DATASETS else None)
     rows = pd.DataFrame(
         {
             "claim": table["claim"],
@@ -278,13 +280,16 @@ def _claims(study, dataset):
     numbers = ["estimate", "delta", "p", "p Holm", "p sign flip", "n"]
     is_test = table["kind"] == "test"
     text = (
-        "Tests that were fixed before any study was run. The value of a seed is the "
-        "mean over lam 0.3, 1 and 3. A row <em>replicates</em> if its p, by Holm's "
-        "method over the testable rows, is below .05, with the claimed sign and an "
-        "estimate of at least delta; it <em>does not replicate</em> if the 95 % "
-        "interval lies wholly below delta; else it is <em>undecided</em>, or <em>not "
-        "testable</em> with what was run. A row of two contrasts needs both. delta is "
-        "one standard deviation of the control over seeds, unless the claim sets one."
+        "Tests that were fixed before any full study was run. The value of a seed is "
+        "the mean over lam 0.3, 1 and 3. A row <em>replicates</em> if its p, by Holm's "
+        "method over all rows, those not run with p = 1, is below .05, with the "
+        "claimed sign and an estimate of at least delta; it is <em>reversed</em> if so "
+        "with the other sign; a two-sided row <em>differs</em>. It <em>does not "
+        "replicate</em> if the 95 % interval lies wholly below delta; else it is "
+        "<em>undecided</em>, or <em>not testable</em> with what was run. A row of two "
+        "contrasts needs both. delta is one standard deviation of the control over "
+        "seeds, unless the claim sets one, such as a fifth of the control's own loss "
+        "under weight noise."
     )
     beside = rows.loc[~is_test, ["claim", "what", "estimate", "p", "n"]]
     return _section(

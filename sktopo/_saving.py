@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import math
 import os
-import platform
 import re
-import secrets
-import shutil
 import zlib
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import safetensors.torch
@@ -21,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from skorch.history import History
 
 from sktopo import _training
+from sktopo._files import LIBRARY_VERSIONS, encode, name_of, write_atomically
 from sktopo._images import as_chw
 from sktopo.grid import Grid
 from sktopo.networks import make_network
@@ -30,20 +26,6 @@ FORMAT = 1
 _KEY = "sktopo"
 # What the format's own library refuses to read.
 _LARGEST_HEADER = 100_000_000
-_LIBRARIES = ("sktopo", "torch", "scikit-learn", "skorch", "numpy", "safetensors")
-
-
-def _versions():
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # such as a source tree on the path
-            found[name] = "unknown"
-    return found
-
-
-LIBRARY_VERSIONS = _versions()
 _CLASS_DTYPES = re.compile(r"[<>|]?([biuf][1248])")
 
 
@@ -150,39 +132,6 @@ def _describe(estimator):
     }
 
 
-def encode(value, name):
-    """A parameter for JSON; lists, tuples and the types of dict keys are kept apart."""
-    if isinstance(value, np.generic):
-        value = float(value) if isinstance(value, np.floating) else value.item()
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"float": repr(value)}
-    if isinstance(value, tuple):
-        return {"tuple": [encode(v, name) for v in value]}
-    if isinstance(value, list):
-        return [encode(v, name) for v in value]
-    if isinstance(value, dict):
-        pairs = value.items()
-        return {"dict": [[encode(k, name), encode(v, name)] for k, v in pairs]}
-    if callable(value):
-        return {"callable": name_of(value)}
-    raise TypeError(
-        f"{name} holds a {type(value).__name__}, which save() cannot write. Use plain "
-        f"numbers, strings, tuples, lists and dicts, or keep the model by pickle."
-    )
-
-
-def name_of(value):
-    if isinstance(value, tuple) and len(value) == 2:  # a named callback
-        value = value[1]
-    if isinstance(value, functools.partial):
-        return f"functools.partial({name_of(value.func)}, ...)"
-    if not hasattr(value, "__qualname__"):
-        value = type(value)
-    return f"{value.__module__}.{value.__qualname__}"
-
-
 def _encode_classes(classes):
     values = classes.tolist()
     if classes.dtype.kind == "U":
@@ -220,40 +169,6 @@ def _answers(estimator):
     shape = (2, *estimator.image_shape_)
     images = np.linspace(low, high, math.prod(shape), dtype=np.float32).reshape(shape)
     return estimator._evaluate(images, lambda head, features: head.logits(features))[0]
-
-
-def write_atomically(path, data, durable=True):
-    """Write bytes to a file that is at any moment the old one or the new one, whole.
-
-    If `durable`, this holds when the machine itself goes down, too. A process that is
-    killed meanwhile may leave a hidden file, ``.sktopo-*.tmp``.
-    """
-    path = os.path.realpath(path)
-    folder = os.path.dirname(path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{path} is no file and is not replaced; give another path.")
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"There is no folder {folder} to write to; make it.")
-    temporary = os.path.join(folder, f".sktopo-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        if os.path.exists(path):
-            shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    if durable and hasattr(os, "O_DIRECTORY"):  # the new name itself reaches the disk
-        descriptor = os.open(folder, os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 # --------------------------------------------------------------------- reading

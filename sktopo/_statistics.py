@@ -11,6 +11,8 @@ MEASURE = KEYS[2:]
 # All sign patterns are counted up to this many pairs, and drawn beyond it.
 EXACT_PAIRS = 16
 N_DRAWN = 100_000
+# Lams that differ by no more are one: 0.1 + 0.2 is 0.3.
+SAME_LAM = 1e-6
 
 
 def mean_interval(values, confidence=0.95):
@@ -35,7 +37,7 @@ def mean_interval(values, confidence=0.95):
     sd = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
     # what rounding leaves of equal values is no spread
     largest = np.abs(np.where(known, values, 0)).max(axis=1, initial=0)
-    sd = np.where(sd <= 1e-12 * largest, 0 * sd, sd)
+    sd = np.where(sd <= 1e-9 * largest, 0 * sd, sd)
     error = sd / np.sqrt(np.where(n, n, np.nan))
     half = student_t.ppf((1 + confidence) / 2, np.maximum(n - 1, 1)) * error
     return pd.DataFrame(
@@ -132,42 +134,52 @@ def summarise(results):
     )
 
 
-def compare(results, to):
+def compare(results, to="control"):
     """See `TopographicStudy.compare`."""
     names = results["condition"].unique().tolist()
     if to not in names:
         raise ValueError(f"There is no condition {to!r}; there are {names}.")
-    wide = by_seed(results)
-    partners = wide.loc[[to]].droplevel("condition")
-    others = wide.loc[[name for name in names if name != to]]
-    lams = partners.index.get_level_values("lam").unique()
-    if len(lams) == 1:
-        keys = others.index.droplevel(["condition", "lam"])
-        partner = partners.droplevel("lam").reindex(keys)
-        there = keys.isin(partners.droplevel("lam").index)
-    else:
-        keys = others.index.droplevel("condition")
-        partner, there = partners.reindex(keys), keys.isin(partners.index)
-    others, partner = others[there], partner[there]
-    values = others.to_numpy(dtype=float) - partner.to_numpy(dtype=float)
-    table = mean_interval(values)
+    first, second = _partners(by_seed(results), to)
+    values = first.to_numpy(dtype=float) - second.to_numpy(dtype=float)
+    table = mean_interval(values).rename(columns={"mean": "difference"})
     table["p_t"] = t_test(values)
     table["p_sign_flip"] = sign_flip_test(values)
-    table["effect_size"] = table["mean"] / table["sd"].where(table["sd"] > 0)
+    table["effect_size"] = table["difference"] / table["sd"].where(table["sd"] > 0)
     # pairs of models in which one of the values is undefined
-    models = results.assign(value=0.0)
-    models = by_seed(models).reindex(others.index).notna().sum(axis=1).to_numpy()
-    table["n_undefined"] = np.maximum(models - table["n"], 0)
+    there = [part.notna() for part in _partners(by_seed(results.assign(value=0.0)), to)]
+    n_pairs = (there[0].to_numpy() & there[1].to_numpy()).sum(axis=1)
+    table["n_undefined"] = n_pairs - table["n"]
     table["note"] = [_note(n, sd) for n, sd in zip(table["n"], table["sd"])]
     columns = ["difference", "low", "high", "p_t", "p_sign_flip", "effect_size", "n"]
-    table = table.rename(columns={"mean": "difference"})
     return pd.concat(
-        [
-            others.index.to_frame(index=False),
-            table[[*columns, "n_undefined", "note"]],
-        ],
+        [first.index.to_frame(index=False), table[[*columns, "n_undefined", "note"]]],
         axis=1,
     )
+
+
+def snap(lams, known):
+    """Lams, those that are one of `known` but for `SAME_LAM` replaced by it."""
+    lams = np.array(lams, dtype=float)
+    for lam in known:
+        lams[np.abs(lams - lam) <= SAME_LAM] = lam
+    return lams
+
+
+def _partners(wide, to):
+    """Rows of the other conditions, and the row of `to` that each is paired with."""
+    names = wide.index.unique("condition")
+    partners = wide.loc[[to]].droplevel("condition")
+    others = wide.loc[[name for name in names if name != to]]
+    keys = others.index.droplevel("condition")
+    lams = partners.index.unique("lam")
+    if lams.size == 1:  # the partner at every lam
+        partners, keys = partners.droplevel("lam"), keys.droplevel("lam")
+    else:
+        frame = keys.to_frame(index=False)
+        frame["lam"] = snap(frame["lam"], lams)
+        keys = pd.MultiIndex.from_frame(frame)
+    there = keys.isin(partners.index)
+    return others[there], partners.reindex(keys[there])
 
 
 def _note(n, sd):
@@ -176,9 +188,8 @@ def _note(n, sd):
         return "no pair with both values defined"
     if n == 1:
         return "one pair: no interval and no test"
-    if sd == 0:
-        return f"n = {n}: all differences are equal, and t is undefined"
+    notes = ["all differences are equal, and t is undefined"] * (sd == 0)
     least = 2 / 2**n
     if least > 0.05:
-        return f"n = {n}: the exact sign-flip p cannot be below {least:.2g}"
-    return ""
+        notes.append(f"the exact sign-flip p cannot be below {least:.2g}")
+    return f"n = {n}: " + "; ".join(notes) if notes else ""

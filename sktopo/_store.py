@@ -6,6 +6,9 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
+import os
+import re
 import warnings
 from pathlib import Path
 from urllib.parse import quote
@@ -13,13 +16,30 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 import safetensors.numpy
+from filelock import FileLock
+from safetensors import SafetensorError
 
-from sktopo._images import slices
-from sktopo._saving import LIBRARY_VERSIONS, encode, name_of, write_atomically
+from sktopo._files import (
+    LIBRARY_VERSIONS,
+    describe,
+    differences,
+    open_regular,
+    read_json_object,
+    read_regular,
+    write_atomically,
+)
 from sktopo.classifier import TopographicCNNClassifier
 
 FORMAT = 1
+# Raised when measures are defined anew: what older ones gave is then measured again.
+MEASURES = 2
 COLUMNS = ("group", "measure", "parameter", "value", "n")
+MODEL, RESPONSES = "model.safetensors", "responses.safetensors"
+_TABLE_NAME = re.compile(r"measures_[\w.~%-]+\.csv", re.ASCII)
+# What reading a file that is no such file may raise.
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+# What files can need at most, in bytes.
+_MOST_JSON, _MOST_TABLE, _MOST_TENSORS = 2**24, 2**26, 2**32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,27 +59,11 @@ class Cell:
         return f"{self.condition}, lam {self.lam:g}, seed {self.seed}"
 
 
-def digest(values):
-    """What identifies an array: shape, dtype, and a hash of its values."""
-    sha = hashlib.sha256()
-    if values.dtype == object:
-        sha.update(repr(values.tolist()).encode())
-    else:
-        size = max(1, 2**24 // max(1, values[:1].nbytes))
-        for rows in slices(len(values), size):
-            sha.update(np.ascontiguousarray(values[rows]))
-    kind = {"shape": list(values.shape), "dtype": values.dtype.name}
-    return {**kind, "sha256": sha.hexdigest()}
-
-
 def describe_settings(settings):
-    """Parameters of an estimator as JSON can hold them; callables by name."""
-    described = {}
-    for name, value in settings.items():
-        if name == "callbacks":
-            described[name] = [name_of(callback) for callback in value or []]
-        else:
-            described[name] = encode(value, name)
+    """Parameters of an estimator, whole, as JSON can hold them."""
+    described = {name: describe(value, name) for name, value in settings.items()}
+    if "callbacks" in described:
+        described["callbacks"] = described["callbacks"] or []
     return described
 
 
@@ -69,65 +73,94 @@ class Store:
     ``study.json`` says what the models were trained on and how. A model's subfolder
     holds ``model.safetensors``, ``responses.safetensors`` and a ``.csv`` for each group
     of measures; its ``cell.json`` is written last and lists each file with its hash, so
-    that what a killed process left half done is never taken for done.
+    that what a killed process left half done is never taken for done. The folder may
+    come from anyone: no link is followed, and files that a store does not have are
+    neither read nor written.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder. A relative one is that of this moment, whatever the working
+        directory of this or of another process is later.
     """
 
     def __init__(self, folder):
-        self.folder = Path(folder)
+        self.folder = Path(folder).resolve()
 
     # ------------------------------------------------------------ the study itself
 
-    def open(self, configuration, conditions):
-        """Make the folder, or refuse one that belongs to another study."""
-        path = self.folder / "study.json"
+    def open(self, configuration, conditions, measures, defaults):
+        """Make the folder, or refuse one that belongs to another study.
+
+        Parameters
+        ----------
+        configuration : dict
+            random_state, estimator (parameters and "class") and data, described.
+        conditions, measures : dict
+            Described settings and measures of the user's own, by name.
+        defaults : dict
+            Described defaults of the estimator's parameters, for stores that were made
+            before a parameter was.
+        """
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"The store {self.folder} is a file; give a folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
-        found = self._read_study(path)
-        if found is None:
-            if any(self.folder.glob("*__seed_*")):
-                raise ValueError(
-                    f"The store {self.folder} holds models, and no study.json that "
-                    f"says how they were trained. Give another folder."
-                )
-            found = {"conditions": {}}
-        else:
-            self._compare(found, configuration, conditions)
-        known = found["conditions"] | conditions
-        if known != found["conditions"]:
-            content = {"format": FORMAT, "versions": LIBRARY_VERSIONS, **configuration}
-            content["conditions"] = known
-            write_atomically(path, json.dumps(content, indent=1).encode())
+        path, lock = self.folder / "study.json", self.folder / "study.lock"
+        if os.path.lexists(lock) and (lock.is_symlink() or not lock.is_file()):
+            raise ValueError(f"{lock} is a link or no regular file. Remove it.")
+        with FileLock(lock):  # two studies may open one empty folder
+            found = self._read_study(path)
+            if found is None:
+                if any(self.folder.glob("*__seed_*")):
+                    raise ValueError(
+                        f"The store {self.folder} holds models, and no study.json that "
+                        f"says how they were trained. Give another folder."
+                    )
+                found = {"versions": LIBRARY_VERSIONS, "conditions": {}, "measures": {}}
+            else:
+                estimator = {**defaults, **found["estimator"]}
+                found = {"measures": {}, **found, "estimator": estimator}
+                self._compare(found, configuration, conditions, measures)
+            content = {"format": FORMAT, "versions": found["versions"], **configuration}
+            content["conditions"] = found["conditions"] | conditions
+            content["measures"] = found["measures"] | measures
+            text = json.dumps(content, indent=1)
+            if found.get("text") != text:
+                write_atomically(path, text.encode())
 
     def _read_study(self, path):
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
-            found = json.loads(path.read_text())
+            found = read_json_object(path, _MOST_JSON)
             if found["format"] != FORMAT:
                 raise ValueError(f"it has format {found['format']!r}")
-            if not all(isinstance(found[k], dict) for k in ("conditions", "versions")):
-                raise ValueError("its conditions or versions are no objects")
-        except (ValueError, KeyError, TypeError) as error:
+            parts = ("conditions", "versions", "estimator", "data")
+            if not all(isinstance(found[k], dict) for k in parts):
+                raise ValueError(f"its {', '.join(parts)} are no objects")
+            if not isinstance(found.get("measures", {}), dict):
+                raise ValueError("its measures are no object")
+        except (OSError, *_MALFORMED) as error:
             raise ValueError(
                 f"{path} cannot be read ({error}). Give another folder as store, or "
                 f"restore that file."
             ) from error
-        return found
+        return found | {"text": json.dumps(found, indent=1)}
 
-    def _compare(self, found, configuration, conditions):
-        wanted = json.loads(json.dumps({**configuration, "conditions": conditions}))
-        differences = []
-        for part in configuration:
-            differences += _differences(part, found.get(part), wanted[part])
-        for name in conditions:
-            if name in found["conditions"]:
-                here, there = found["conditions"][name], wanted["conditions"][name]
-                differences += _differences(f"condition {name}", here, there)
-        if differences:
+    def _compare(self, found, configuration, conditions, measures):
+        wanted = json.loads(json.dumps([configuration, conditions, measures]))
+        parts = []
+        for part, here in wanted[0].items():
+            parts += differences(part, found.get(part), here)
+        for kind, name in (("conditions", "condition"), ("measures", "measure")):
+            here, there = wanted[1 + (kind == "measures")], found[kind]
+            for key in here:
+                if key in there:
+                    parts += differences(f"{name} {key}", there[key], here[key])
+        if parts:
             raise ValueError(
                 f"The store {self.folder} belongs to another study: "
-                + "; ".join(differences)
+                + "; ".join(parts)
                 + ". Give another folder as store, or set back what differs."
             )
         others = {
@@ -141,7 +174,7 @@ class Store:
                 f"The store {self.folder} was begun with {changes}: models of before "
                 f"and after may differ by more than their settings.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     # ------------------------------------------------------------ one model
@@ -149,79 +182,208 @@ class Store:
     def path(self, cell, name=""):
         return self.folder / cell.folder / name
 
+    def _has_folder(self, cell):
+        """Whether a cell has a folder, which must hold regular files alone."""
+        path = self.path(cell)
+        if not os.path.lexists(path):
+            return False
+        odd = [path] if path.is_symlink() or not path.is_dir() else []
+        odd += [
+            entry.path
+            for entry in ([] if odd else os.scandir(path))
+            if not entry.is_file(follow_symlinks=False)
+        ]
+        if odd:
+            raise ValueError(
+                f"{odd[0]} is a link, or something else that no store holds. Remove it."
+            )
+        return True
+
     def read_manifest(self, cell):
         """What a cell has: names of its files, each seen to be whole.
 
         A damaged file is left out, with a warning; without its weights a cell has
-        nothing.
+        nothing. Measures that were taken by older definitions are left out, too.
+
+        Parameters
+        ----------
+        cell : Cell
+            The model.
+
+        Returns
+        -------
+        dict
+            Hashes by the names of files.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds a link, or files of another model or of no store.
         """
         path = self.path(cell, "cell.json")
-        if not path.exists():
+        if not self._has_folder(cell) or not os.path.lexists(path):
             return {}
+        content = self._read_cell(path)
+        if content is None:
+            return {}
+        self._check_owner(cell, content, path)
+        files = {}
+        for name, sha in content["files"].items():
+            if not (name in (MODEL, RESPONSES) or _TABLE_NAME.fullmatch(name)):
+                raise ValueError(
+                    f"{path} lists {name!r}, which is no file of a store. Remove the "
+                    f"folder, and the model is trained again."
+                )
+            if name == MODEL or content.get("measures") == MEASURES:
+                files[name] = sha
+        return self._whole(cell, files)
+
+    def _read_cell(self, path):
+        """The content of a manifest; None, with a warning, where it is damaged."""
+        damage = None
         try:
-            files = json.loads(path.read_text())["files"]
-            whole = {
-                name: sha
-                for name, sha in files.items()
-                if self.path(cell, name).is_file() and self._sha(cell, name) == sha
-            }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            warnings.warn(
-                f"{path} is damaged ({error}); the model ({cell}) is trained again.",
-                UserWarning,
-                stacklevel=3,
+            content = json.loads(read_regular(path, _MOST_JSON))
+            names = [*content["files"].values(), content["condition"]]
+            if not all(isinstance(name, str) for name in names):
+                raise TypeError("hashes are text")
+            lam, seed = content["lam"], content["seed"]
+            if not math.isfinite(lam) or isinstance(seed, bool | str):
+                raise TypeError("lam and seed are numbers")
+        except RecursionError:
+            raise ValueError(f"{path} is nested too deeply. Remove it.") from None
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+        ) as error:
+            damage = error
+        if damage is None:
+            return content
+        model = path.parent.name
+        warnings.warn(
+            f"{path} is damaged ({damage}); the model ({model}) is trained again.",
+            UserWarning,
+            stacklevel=5,
+        )
+        return None
+
+    @staticmethod
+    def _check_owner(cell, content, path):
+        found = Cell(content["condition"], content["lam"], content["seed"])
+        same = found.condition == cell.condition and found.seed == cell.seed
+        if not same or abs(found.lam - cell.lam) > 1e-6:
+            raise ValueError(
+                f"{path} is that of another model ({found}), and stands where the "
+                f"model ({cell}) should be. Remove the folder, and that model is "
+                f"trained."
             )
-            return {}
+
+    def _whole(self, cell, files):
+        """Those of the files that are there and have their hash."""
+        whole = {n: sha for n, sha in files.items() if self._sha(cell, n) == sha}
         damaged = sorted(set(files) - set(whole))
-        if damaged:
-            lost = "model.safetensors" in damaged
-            warnings.warn(
-                f"{', '.join(damaged)} of the model ({cell}) in {self.folder} "
-                f"{'are' if len(damaged) > 1 else 'is'} damaged or missing: "
-                f"{'the model is trained and ' if lost else ''}measured again.",
-                UserWarning,
-                stacklevel=3,
-            )
-            return {} if lost else whole
-        return whole
+        if not damaged:
+            return whole
+        lost = MODEL in damaged
+        warnings.warn(
+            f"{', '.join(damaged)} of the model ({cell}) in {self.folder} "
+            f"{'are' if len(damaged) > 1 else 'is'} damaged or missing: "
+            f"{'the model is trained and ' if lost else ''}measured again.",
+            UserWarning,
+            stacklevel=5,
+        )
+        return {} if lost else whole
 
     def _sha(self, cell, name):
-        return hashlib.sha256(self.path(cell, name).read_bytes()).hexdigest()
+        """The hash of a file, read in parts; None where there is none."""
+        try:
+            with open_regular(self.path(cell, name), _MOST_TENSORS) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
 
     def add(self, cell, files, known):
         """Write files of a cell, and then the manifest that makes them count."""
-        self.path(cell).mkdir(parents=True, exist_ok=True)
+        if not self._has_folder(cell):
+            self.path(cell).mkdir(exist_ok=True)
         manifest = dict(known)
         for name, data in files.items():
             # measures are soon made again, and their hash is compared
-            durable = name == "model.safetensors"
-            write_atomically(self.path(cell, name), data, durable)
+            write_atomically(self.path(cell, name), data, durable=name == MODEL)
             manifest[name] = hashlib.sha256(data).hexdigest()
-        manifest = dict(sorted(manifest.items()))
-        content = json.dumps({**dataclasses.asdict(cell), "files": manifest}, indent=1)
-        write_atomically(self.path(cell, "cell.json"), content.encode())
+        content = {**dataclasses.asdict(cell), "measures": MEASURES}
+        content["files"] = manifest = dict(sorted(manifest.items()))
+        text = json.dumps(content, indent=1)
+        write_atomically(self.path(cell, "cell.json"), text.encode())
         return manifest
 
-    def load_model(self, cell, settings):
+    def load_model(self, cell, settings, cls=TopographicCNNClassifier):
         given = {
             name: settings[name]
             for name in ("backbone", "topo_loss")
             if callable(settings.get(name))
         }
-        path = self.path(cell, "model.safetensors")
-        return TopographicCNNClassifier.load(path, **given)
+        self._has_folder(cell)
+        return cls.load(self.path(cell, MODEL), **given)
 
     def read_table(self, cell, group):
         path = self.path(cell, table_name(group))
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        # float reads what repr wrote to the last bit
-        table["value"] = table["value"].map(float)
-        table["n"] = table["n"].map(int)
-        return table[list(COLUMNS)]
+        try:
+            text = read_regular(path, _MOST_TABLE)
+            return _parse_table(text, group)
+        except (OSError, *_MALFORMED) as error:
+            raise ValueError(
+                f"{path} holds no table of measures ({error}). Remove it, and the "
+                f"model is measured again."
+            ) from error
 
-    def read_responses(self, cell):
-        data = self.path(cell, "responses.safetensors").read_bytes()
-        return safetensors.numpy.load(data)
+    def read_responses(self, cell, shapes):
+        """Arrays that the study keeps of a model's responses.
+
+        Parameters
+        ----------
+        cell : Cell
+            The model.
+        shapes : dict
+            Shape of each array; None for an axis of any length.
+
+        Returns
+        -------
+        dict
+            The arrays by name.
+        """
+        path = self.path(cell, RESPONSES)
+        try:
+            found = safetensors.numpy.load(read_regular(path, _MOST_TENSORS))
+            if set(found) != set(shapes):
+                raise ValueError(f"it holds {sorted(found)}, not {sorted(shapes)}")
+            for name, shape in shapes.items():
+                given = found[name].shape
+                fits = [n is None or n == m for n, m in zip(shape, given)]
+                if len(given) != len(shape) or not all(fits):
+                    raise ValueError(f"{name} has shape {given}, not {shape}")
+        except (OSError, SafetensorError, *_MALFORMED) as error:
+            raise ValueError(
+                f"{path} holds no responses of the model ({cell}): {error}. Remove it, "
+                f"and the model is measured again."
+            ) from error
+        return found
+
+
+def _parse_table(text, group):
+    table = pd.read_csv(io.BytesIO(text), dtype=str, keep_default_na=False)
+    if list(table) != list(COLUMNS) or not len(table):
+        raise ValueError(f"columns {list(table)}, {len(table)} rows")
+    # float reads what repr wrote to the last bit
+    table["value"] = table["value"].map(float)
+    table["n"] = table["n"].map(int).astype(np.int64)
+    if not (table["group"] == group).all():
+        raise ValueError(f"rows of another group than {group!r}")
+    if table.duplicated(["measure", "parameter"]).any():
+        raise ValueError("a row comes twice")
+    return table
 
 
 def table_name(group):
@@ -233,20 +395,3 @@ def table_bytes(table):
     # repr: the shortest text that is read back as the same float
     table.assign(value=table["value"].map(repr)).to_csv(text, index=False)
     return text.getvalue().encode()
-
-
-def _differences(name, found, wanted):
-    """Where two descriptions differ, in words."""
-    if found == wanted:
-        return []
-    if not isinstance(found, dict) or not isinstance(wanted, dict):
-        return [f"{name} is {_short(found)} there and {_short(wanted)} here"]
-    parts = []
-    for key in dict.fromkeys([*found, *wanted]):
-        parts += _differences(f"{name}: {key}", found.get(key), wanted.get(key))
-    return parts
-
-
-def _short(value):
-    text = json.dumps(value)
-    return text if len(text) <= 70 else text[:67] + "..."

@@ -25,7 +25,6 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import (
     _check_feature_names_in,
-    _check_sample_weight,
     check_is_fitted,
     check_random_state,
 )
@@ -37,7 +36,9 @@ from sktopo._images import (
     image_statistics,
     slices,
     validate_images,
+    validate_weights,
 )
+from sktopo._labels import as_labels, check_label_types
 from sktopo.grid import NEIGHBORHOODS, Grid
 from sktopo.losses import DISTANCES, ActivationSimilarity, WeightSimilarity
 from sktopo.networks import BACKBONES, Head, make_network
@@ -361,6 +362,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         with self._unfitted_by_errors(going_on):
             self._validate_params()
             self._check_partial_fit_params()
+            if classes is not None:
+                classes = as_labels(classes)
             _check_partial_fit_first_call(self, classes)
             data = self._check_data(
                 X, y, sample_weight, reset=not going_on, classes=self.classes_
@@ -393,16 +396,16 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
 
     def _check_data(self, X, y, sample_weight, reset, classes=None):
         """Images, encoded labels and unnormalised weights of a training set."""
+        y = None if y is None else as_labels(y, warn=True)
         X, y = validate_images(self, X, y, reset=reset, image_shape=self.image_shape)
         with np.errstate(invalid="ignore"):  # floats beyond integers are refused
             check_classification_targets(y)
-        weights = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
+        weights = validate_weights(sample_weight, X)
         encoder = LabelEncoder()
         if classes is None and reset:
             self.classes_ = encoder.fit(y).classes_
         encoder.classes_ = self.classes_
+        check_label_types(y, self.classes_)
         try:
             encoded = encoder.transform(y)
         except ValueError as error:

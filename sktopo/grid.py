@@ -105,7 +105,26 @@ class Grid:  # numpydoc ignore=PR02
     @cached_property
     def mean_distance(self) -> float:  # numpydoc ignore=GL08
         n = self.n_units
-        return float(self.distances.sum() / (n * (n - 1))) if n > 1 else float("nan")
+        total = (pairs_at_offsets(self.shape) * np.hypot(*np.indices(self.shape))).sum()
+        return float(2 * total / (n * (n - 1))) if n > 1 else float("nan")
+
+
+def pairs_at_offsets(shape: tuple[int, int]) -> np.ndarray:
+    """Number of pairs of units that stand so many rows and columns apart.
+
+    Parameters
+    ----------
+    shape : tuple of (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns)
+        Each undirected pair counts once; at (0, 0) each unit with itself.
+    """
+    down, right = np.indices(shape)
+    both_ways = np.where((down > 0) & (right > 0), 2, 1)
+    return both_ways * (shape[0] - down) * (shape[1] - right)
 
 
 def _overlap(values, down, right):

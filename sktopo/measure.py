@@ -13,8 +13,10 @@ from sklearn.utils import check_random_state
 from sktopo import metrics, stimuli
 from sktopo._evaluation import Evaluation
 from sktopo._images import as_batch
-from sktopo.grid import Grid
-from sktopo.metrics._checks import check_activations
+from sktopo.metrics._activations import Activations
+from sktopo.metrics._checks import check_table
+from sktopo.metrics._pairs import DistanceBins
+from sktopo.metrics.selectivity import experts_of, prevalence_of
 from sktopo.networks import Head
 from sktopo.robustness import (
     _image_noise,
@@ -25,7 +27,13 @@ from sktopo.robustness import (
 
 __all__ = ["measure", "measure_activations"]
 
-COLUMNS = ["group", "measure", "parameter", "value", "n"]
+DTYPES = {
+    "group": str,
+    "measure": str,
+    "parameter": str,
+    "value": np.float64,
+    "n": np.int64,
+}
 
 # Strengths of weight noise; beside the mean over all stands that up to a smaller one.
 SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -50,15 +58,20 @@ class _Table:
         self.add(measure, known.mean() if len(known) else np.nan, len(known), parameter)
 
 
-def _smoothness(A, grid, table):
-    maps = A.reshape(-1, *grid.shape)
+def _as_frame(rows):
+    """All rows in one table, of the same types however many they are."""
+    return pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
+
+
+def _smoothness(A, grid, bins, table):
     if grid.n_units < 2:
         return
+    maps = A.values.reshape(-1, *grid.shape)
     for neighborhood in ("moore", "von_neumann"):
         table.add_mean("morans_i", metrics.morans_i(maps, neighborhood), neighborhood)
     standardized = metrics.morans_i(maps, grid.neighborhood, standardize=True)
     table.add_mean("morans_i_standardized", standardized, grid.neighborhood)
-    for row in metrics.correlation_by_distance(A, grid.shape).itertuples():
+    for row in metrics.correlation_by_distance(A, bins).itertuples():
         parameter = f"distance={row.distance}"
         table.add("correlation", row.correlation, row.n_pairs, parameter)
     try:
@@ -79,11 +92,14 @@ def _localization(A, grid, table):
         table.add("distance_ratio", row.ratio, row.n_pairs, parameter)
 
 
-def _selectivity(A, y, grid, table):
+def _selectivity(A, y, grid, bins, table):
     precision = metrics.average_precision(A, y)
     table.add_mean("best_average_precision", precision.max(axis=1))
-    for name, anti in (("experts", False), ("anti_experts", True)):
-        experts = metrics.expert_units(A, y, anti=anti)
+    prevalence = prevalence_of(np.unique(y), y)
+    for name, experts in (
+        ("experts", experts_of(precision, prevalence)),
+        ("anti_experts", metrics.expert_units(A, y, anti=True)),
+    ):
         counts = metrics.expert_counts(experts)
         where = metrics.expert_localization(experts, grid.shape)
         n_pairs = (where.n_experts * (where.n_experts - 1) // 2).sum()
@@ -96,8 +112,7 @@ def _selectivity(A, y, grid, table):
     table.add_mean("best_t", metrics.t_statistic(A, y).max(axis=1))
     if grid.n_units > 1:
         smoothness = [
-            metrics.difference_by_distance(column, grid.shape).smoothness
-            for column in d.T
+            metrics.difference_by_distance(column, bins).smoothness for column in d.T
         ]
         table.add_mean("d_prime_smoothness", smoothness)
 
@@ -116,15 +131,20 @@ def _activity(A, weights, table, shared_range=None):
 
 
 def _dimensionality(A, weights, table):
-    sources = (
-        {"activations": A} if weights is None else {"activations": A, "W": weights}
-    )
-    names = {"activations": "activations", "W": "grid weights"}
-    for key, X in sources.items():
+    sources = {"activations": A}
+    if weights is not None:
+        sources["grid weights"] = Activations(weights, "weights")
+    for name, X in sources.items():
+        # eigenvalues first, so that they serve all kinds of one matrix
+        values = {
+            (kind, matrix): metrics.effective_dimensionality(X, kind, matrix)
+            for matrix in ("covariance", "correlation")
+            for kind in ("entropy", "max", "participation_ratio")
+        }
         for kind in ("participation_ratio", "entropy", "max"):
             for matrix in ("covariance", "correlation"):
-                value = metrics.effective_dimensionality(X, kind, matrix)
-                table.add(kind, value, len(X), f"{names[key]}, {matrix}")
+                parameter = f"{name}, {matrix}"
+                table.add(kind, values[kind, matrix], len(X.values), parameter)
 
 
 def _geometry(evaluation, reference, table):
@@ -284,6 +304,13 @@ GROUPS = (
     "robustness",
     "tuning",
 )
+OF_ACTIVATIONS = {
+    "smoothness",
+    "localization",
+    "selectivity",
+    "activity",
+    "dimensionality",
+}
 
 
 def measure(
@@ -352,6 +379,9 @@ def measure(
     _ = evaluation.features  # one pass for all that follows
     other = None if reference is None else Evaluation(reference, X, y)
     seed = check_random_state(random_state).randint(2**31)
+    shared = (
+        _OfActivations.of(evaluation, other) if OF_ACTIVATIONS & {*include} else None
+    )
     rows = []
     for group in GROUPS:
         if group not in include:
@@ -366,33 +396,45 @@ def measure(
         elif group == "tuning":
             _tuning(evaluation, seed, table)
         else:
-            weights = evaluation.head.grid_weights
-            _of_activations(
-                group,
-                evaluation.activations.astype(np.float64),
-                evaluation.classifier.grid_,
-                evaluation.y,
-                weights,
-                None
-                if other is None
-                else np.percentile(other.activations, (0.1, 99.9)),
-                table,
-            )
+            shared.measure(group, table)
         rows.extend(table.rows)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return _as_frame(rows)
 
 
-def _of_activations(group, A, grid, y, weights, shared_range, table):
-    if group == "smoothness":
-        _smoothness(A, grid, table)
-    elif group == "localization":
-        _localization(A, grid, table)
-    elif group == "selectivity" and y is not None:
-        _selectivity(A, y, grid, table)
-    elif group == "activity":
-        _activity(A, weights, table, shared_range)
-    elif group == "dimensionality":
-        _dimensionality(A, weights, table)
+class _OfActivations:
+    """The groups that need activations only; what they share is computed once."""
+
+    def __init__(self, A, grid, y, weights, value_range):
+        self.A = Activations(A)
+        self.grid = grid
+        self.bins = DistanceBins(grid.shape)
+        self.y = y
+        self.weights = weights
+        self.value_range = value_range
+
+    @classmethod
+    def of(cls, evaluation, reference):
+        """Those of an evaluation; the reference's give the range of the entropy."""
+        return cls(
+            evaluation.activations,
+            evaluation.classifier.grid_,
+            evaluation.y,
+            evaluation.head.grid_weights,
+            reference and np.percentile(reference.activations, (0.1, 99.9)),
+        )
+
+    def measure(self, group, table):
+        """Add the rows of a group, if it is one of these and has what it needs."""
+        if group == "smoothness":
+            _smoothness(self.A, self.grid, self.bins, table)
+        elif group == "localization":
+            _localization(self.A, self.grid, table)
+        elif group == "selectivity" and self.y is not None:
+            _selectivity(self.A, self.y, self.grid, self.bins, table)
+        elif group == "activity":
+            _activity(self.A, self.weights, table, self.value_range)
+        elif group == "dimensionality":
+            _dimensionality(self.A, self.weights, table)
 
 
 def measure_activations(
@@ -436,10 +478,18 @@ def measure_activations(
     >>> measure_activations(A, (3, 4)).group.unique().tolist()
     ['smoothness', 'localization', 'activity', 'dimensionality']
     """
-    A, grid, y = check_activations(A, grid_shape, y)
+    A, grid, y = Activations.of(A, grid_shape, y)
+    if weights is not None:
+        weights = check_table(weights, "weights", "n_units", "fan_in")
+        if len(weights) != grid.n_units:
+            raise ValueError(
+                f"weights must have one row for each of {grid.n_units} units; got "
+                f"{len(weights)} rows."
+            )
+    shared = _OfActivations(A.values, grid, y, weights, value_range)
     rows = []
     for group in GROUPS:
         table = _Table(group)
-        _of_activations(group, A, Grid(grid.shape), y, weights, value_range, table)
+        shared.measure(group, table)
         rows.extend(table.rows)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return _as_frame(rows)

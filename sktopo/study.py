@@ -6,52 +6,41 @@ import contextlib
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
+from urllib.parse import quote
 
-import joblib
 import numpy as np
 import pandas as pd
-import safetensors.numpy
-import torch
-from joblib.executor import get_memmapping_executor
-from joblib.parallel import LokyBackend, get_active_backend
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import FitFailedWarning
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from sktopo import metrics
 from sktopo._claims import claims
-from sktopo._images import as_array_like, validate_images
-from sktopo._saving import _serialise
+from sktopo._files import describe, digest
+from sktopo._images import validate_images
+from sktopo._labels import as_labels, check_label_types
+from sktopo._run import response_shapes, run_cells
 from sktopo._statistics import compare, summarise
-from sktopo._store import (
-    COLUMNS,
-    Cell,
-    Store,
-    describe_settings,
-    digest,
-    table_bytes,
-    table_name,
-)
+from sktopo._store import RESPONSES, Cell, Store, describe_settings, table_name
 from sktopo.classifier import TopographicCNNClassifier
-from sktopo.measure import GROUPS, measure
-from sktopo.metrics._checks import correlations
+from sktopo.grid import Grid
+from sktopo.measure import GROUPS
 
 __all__ = ["TopographicStudy"]
 
 CONTROL = "control"
 # Study seeds start here, apart from those of trials beforehand.
 FIRST_SEED = 100
-# Images of each class whose responses are kept.
-PER_CLASS = 100
 REPRESENTATIONS = ("activations", "class_means", "post_relu", "readout")
 # Parameters that change nothing about a trained model.
 _FREE = ("lam", "random_state", "verbose", "warm_start")
+# Names become names of folders and files, whose length is bounded.
+LONGEST_NAME = 60
 
 
 class TopographicStudy(BaseEstimator):
@@ -122,8 +111,13 @@ class TopographicStudy(BaseEstimator):
     A store belongs to one data set, one estimator and one random state. Seeds, lams,
     conditions and measures may be added later: only what is new is computed, and
     measures are added without training. A file that was damaged is noticed and its
-    content computed again, with a warning. A measure of your own is known by its name:
-    give it another name when you change what it computes.
+    content computed again, with a warning. Settings and measures of your own are
+    compared whole, with the arguments of partials, the parameters of callbacks and the
+    code of your own functions and classes: to change one, give it another name.
+
+    lams are rounded to 12 digits, so that 0.1 + 0.2 is 0.3. A measure of your own gets
+    a copy of the model and images that it cannot write to. A model that fails, or whose
+    worker is killed twice, is named in `failures_`, and the others go on.
 
     References
     ----------
@@ -194,6 +188,9 @@ class TopographicStudy(BaseEstimator):
                 f"estimator must be a TopographicCNNClassifier or None; got "
                 f"{type(self.estimator).__name__}."
             )
+        for name in ("topo_losses", "lams", "include"):
+            if isinstance(values := getattr(self, name), Iterator):
+                setattr(self, name, list(values))  # it can be read but once
         if not isinstance(self.n_seeds, Integral) or self.n_seeds < 1:
             raise ValueError(
                 f"n_seeds must be an integer of 1 or more; got {self.n_seeds!r}."
@@ -206,7 +203,7 @@ class TopographicStudy(BaseEstimator):
         lams = [self.lams] if isinstance(self.lams, Real) else list(self.lams)
         if not all(isinstance(lam, Real) and 0 <= lam < np.inf for lam in lams):
             raise ValueError(f"lams must be finite numbers of 0 or more; got {lams}.")
-        self._lams = [float(lam) for lam in dict.fromkeys(lams)]
+        self._lams = list(dict.fromkeys(_rounded(lam) for lam in lams))
         self._base = TopographicCNNClassifier()
         if self.estimator is not None:
             self._base = clone(self.estimator)
@@ -226,6 +223,12 @@ class TopographicStudy(BaseEstimator):
                     f"topo_losses holds {loss!r}, which has no name; name it in "
                     f"conditions={{'my_loss': {{'topo_loss': ...}}}}."
                 )
+            if name in found and found[name]["topo_loss"] is not loss:
+                raise ValueError(
+                    f"topo_losses holds two conditions named {name!r} ({CONTROL!r} is "
+                    f"always there). Give one of them a name of its own, in "
+                    f"conditions={{'my_loss': {{'topo_loss': ...}}}}."
+                )
             found[name] = {"topo_loss": loss}
         conditions = {} if self.conditions is None else self.conditions
         if not isinstance(conditions, Mapping):
@@ -239,16 +242,19 @@ class TopographicStudy(BaseEstimator):
                     f"The settings of condition {name!r} must be a dict of parameters "
                     f"of the classifier; got {settings!r}."
                 )
-            if name in found or not isinstance(name, str) or not name:
+            if name in found or not _is_name(name):
                 raise ValueError(
                     f"conditions needs names of their own, not {name!r}; taken are "
-                    f"{sorted(found)}."
+                    f"{sorted(found)}. A name is text of one line and up to "
+                    f"{LONGEST_NAME} letters."
                 )
             if "random_state" in settings:
                 raise ValueError(
                     f"Condition {name!r} sets random_state, which the study's seeds do."
                 )
-            found[name] = dict(settings)
+            lam = settings.get("lam")
+            rounded = {"lam": _rounded(lam)} if isinstance(lam, Real) else {}
+            found[name] = {**settings, **rounded}
         for name, settings in found.items():
             try:
                 clone(self._base).set_params(**settings)._validate_params()
@@ -265,9 +271,14 @@ class TopographicStudy(BaseEstimator):
             raise ValueError(
                 f"include must be 'all' or among {list(GROUPS)}; got {unknown}."
             )
-        if clash := [name for name in own if name in GROUPS or not callable(own[name])]:
+        if clash := [
+            name
+            for name in own
+            if name in GROUPS or not _is_name(name) or not callable(own[name])
+        ]:
             raise ValueError(
-                f"measures must be callables under names of their own, not {clash}."
+                f"measures must be callables under names of their own, not {clash}. A "
+                f"name is text of one line and up to {LONGEST_NAME} letters."
             )
         if not include and not own:
             raise ValueError("include and measures are empty: nothing to measure.")
@@ -277,7 +288,7 @@ class TopographicStudy(BaseEstimator):
         cells = []
         for name, settings in self.conditions_.items():
             params = {**self._base.get_params(deep=False), **settings}
-            lams = [float(settings["lam"])] if "lam" in settings else self._lams
+            lams = [settings["lam"]] if "lam" in settings else self._lams
             if params["topo_loss"] is None:
                 lams = [0.0]
             seeds = range(FIRST_SEED, FIRST_SEED + self.n_seeds)
@@ -288,7 +299,8 @@ class TopographicStudy(BaseEstimator):
         settings = {**self.conditions_[cell.condition], "lam": cell.lam, "verbose": 0}
         sequence = np.random.SeedSequence([int(self.random_state), cell.seed])
         seed = int(sequence.generate_state(1)[0])
-        return clone(self._base).set_params(**settings, random_state=seed)
+        # cloned again, so that no cell changes what the settings hold
+        return clone(clone(self._base).set_params(**settings, random_state=seed))
 
     # ------------------------------------------------------------------- running
 
@@ -323,6 +335,8 @@ class TopographicStudy(BaseEstimator):
             On a bad parameter or bad data; if the store belongs to another study; or
             if no model could be trained and measured.
         """
+        for name in ("results_", "failures_"):  # of an earlier run
+            vars(self).pop(name, None)
         self._check_parameters()
         data = self._check_data(X_train, y_train, X_test, y_test)
         with contextlib.ExitStack() as stack:
@@ -330,10 +344,13 @@ class TopographicStudy(BaseEstimator):
             if folder is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
             store = Store(folder)
+            self._folder = store.folder if self.store is not None else None
             self._open(store, data)
             cells = self._cells()
-            errors = self._compute(store, cells, data)
-            self._collect(store, [cell for cell in cells if cell not in errors])
+            with _told_how_to_go_on(self._folder):
+                errors = self._compute(store, cells, data)
+            finished = [cell for cell in cells if cell not in errors]
+            self._collect(store, finished, np.unique(data["y_train"]))
         self.n_images_ = {part: len(data[f"y_{part}"]) for part in ("train", "test")}
         self.labels_, self.classes_ = data["y_test"], np.unique(data["y_train"])
         rows = [(c.condition, c.lam, c.seed, text) for c, text in errors.items()]
@@ -347,17 +364,16 @@ class TopographicStudy(BaseEstimator):
         data = {}
         estimator = self._base
         for name, X, y in (("train", X_train, y_train), ("test", X_test, y_test)):
-            X, y = as_array_like(X), column_or_1d(as_array_like(y))
-            X = X.to_numpy() if hasattr(X, "to_numpy") else X
-            check_consistent_length(X, y)
+            y = as_labels(y)
             shape = {"image_shape": estimator.image_shape} if name == "train" else {}
-            data[f"X_{name}"] = validate_images(
-                estimator, X, reset=name == "train", **shape
-            )
+            X = validate_images(estimator, X, reset=name == "train", **shape)
+            check_consistent_length(X, y)
             check_classification_targets(y)
-            data[f"y_{name}"] = y
+            # views that no guest can write through: all cells see the same values
+            data[f"X_{name}"], data[f"y_{name}"] = _read_only(X), _read_only(y)
         if len(np.unique(data["y_train"])) < 2:
             raise ValueError("y_train holds one class only; two are needed.")
+        check_label_types(data["y_test"], np.unique(data["y_train"]))
         known = np.isin(data["y_test"], data["y_train"])
         if not known.all():
             unknown = np.unique(data["y_test"][~known]).tolist()
@@ -368,15 +384,16 @@ class TopographicStudy(BaseEstimator):
         return data
 
     def _open(self, store, data):
-        params = self._base.get_params(deep=False)
-        fixed = {name: v for name, v in params.items() if name not in _FREE}
+        """Make the store, or see that it belongs to this study."""
         store.open(
             {
                 "random_state": int(self.random_state),
-                "estimator": describe_settings(fixed),
+                "estimator": _describe_estimator(self._base),
                 "data": {name: digest(values) for name, values in data.items()},
             },
             {name: describe_settings(s) for name, s in self.conditions_.items()},
+            {name: describe(f, name) for name, f in (self.measures or {}).items()},
+            _describe_estimator(TopographicCNNClassifier()),
         )
 
     def _compute(self, store, cells, data):
@@ -385,7 +402,7 @@ class TopographicStudy(BaseEstimator):
         for cell in cells:
             known = store.read_manifest(cell)
             missing = [g for g in self._groups if table_name(g) not in known]
-            if missing or "responses.safetensors" not in known:
+            if missing or RESPONSES not in known:
                 tasks[cell] = (cell, known, missing)
         errors = {}
         bar = tqdm(
@@ -406,30 +423,26 @@ class TopographicStudy(BaseEstimator):
                         errors[cell] = f"its control failed: {errors[reference]}"
                         bar.update()
                     else:
-                        chosen.append((*task, reference))
-                errors.update(self._run_cells(store, chosen, data, bar))
+                        chosen.append(self._call(store, *task, reference, data))
+                errors.update(run_cells(chosen, self.n_jobs, bar))
         return errors
 
-    def _run_cells(self, store, tasks, data, bar):
-        calls = (
-            joblib.delayed(_run_cell)(
-                store,
-                cell,
-                known,
-                missing,
-                reference,
-                self._estimator(cell),
-                self.conditions_[cell.condition],
-                self.conditions_[CONTROL],
-                dict(self.measures or {}),
-                data,
-            )
-            for cell, known, missing, reference in tasks
+    def _call(self, store, cell, known, missing, reference, data):
+        """What `_run_cell` is called with for a cell."""
+        return (
+            store,
+            cell,
+            known,
+            missing,
+            reference,
+            self._estimator(cell),
+            self.conditions_[cell.condition],
+            self.conditions_[CONTROL],
+            dict(self.measures or {}),
+            data,
         )
-        found = _parallel(self.n_jobs, bar)(calls) if tasks else []
-        return {task[0]: error for task, error in zip(tasks, found) if error}
 
-    def _collect(self, store, cells):
+    def _collect(self, store, cells, classes):
         """Results of the finished cells, into memory."""
         tables, self._responses = [], {}
         for cell in cells:
@@ -439,7 +452,9 @@ class TopographicStudy(BaseEstimator):
             table.insert(1, "lam", cell.lam)
             table.insert(2, "seed", cell.seed)
             tables.append(table)
-            self._responses[cell] = store.read_responses(cell)
+            n_units = Grid(self._settings(cell)["grid_shape"]).n_units
+            shapes = response_shapes(n_units, len(classes))
+            self._responses[cell] = store.read_responses(cell, shapes)
         if tables:
             self.results_ = pd.concat(tables, ignore_index=True)
 
@@ -488,6 +503,7 @@ class TopographicStudy(BaseEstimator):
                 "This study keeps no models; give it a folder, store=..., and run it."
             )
         self._check_parameters()
+        lam = None if lam is None else _rounded(lam)
         cells = [c for c in self._cells() if c.condition == condition]
         chosen = [c for c in cells if c.seed == seed and lam in (None, c.lam)]
         if len(chosen) != 1:
@@ -495,7 +511,8 @@ class TopographicStudy(BaseEstimator):
                 f"No single model has condition={condition!r}, lam={lam}, seed={seed}; "
                 f"see cells()."
             )
-        return Store(self.store).load_model(chosen[0], self._settings(chosen[0]))
+        store = Store(getattr(self, "_folder", None) or self.store)
+        return store.load_model(chosen[0], self._settings(chosen[0]), type(self._base))
 
     def _settings(self, cell):
         return self._estimator(cell).get_params(deep=False)
@@ -547,23 +564,34 @@ class TopographicStudy(BaseEstimator):
     def claims(self, dataset: str | None = None) -> pd.DataFrame:
         """Judge the paper's claims by tests that were fixed beforehand.
 
-        A row replicates if its p, by Holm's method over the testable rows, is below
-        .05, with the claimed sign and an estimate of at least delta. It does not
-        replicate if the 95 % interval lies wholly below delta in the claimed
-        direction. Otherwise it is undecided, or not testable with these conditions,
-        lams and seeds. The value of a seed is the mean over lam 0.3, 1 and 3.
+        The value of a seed is the mean over lam 0.3, 1 and 3 (to 1e-6), whatever else
+        was run. A row "replicates" if its p, by Holm's method over all rows of the data
+        set, those not run with p = 1, is below .05, with the claimed sign and an
+        estimate of at least delta; it is "reversed" if so with the other sign. A
+        two-sided row "differs". It "does not replicate" if the 95 % interval lies
+        wholly below delta in the claimed direction, else it is "undecided". It is "not
+        testable" without the conditions, lams or six seeds that it needs, and "not
+        testable (guard)" if it is about robustness and the clean accuracy of an arm is
+        more than .05 below the control's.
 
         Parameters
         ----------
-        dataset : str, default=None
-            "mnist" or "cifar10", where the claims of image noise are testable.
+        dataset : {"fashion_mnist", "mnist", "mnist_5000", "cifar10"}, default=None
+            What the study was run on: the claims of image noise are about MNIST
+            ("mnist_5000": a part of it) and CIFAR-10. None is as "fashion_mnist".
 
         Returns
         -------
         DataFrame
             A row a contrast: claim, text, contrast, kind ("test", or "beside" for what
             is shown without a verdict), n, estimate, low, high, delta, p_t,
-            p_sign_flip, p_holm, verdict, note.
+            p_sign_flip, p_holm, verdict, note, and verdict_v1: what version 1 of the
+            table, before the pilot, would have said.
+
+        Raises
+        ------
+        ValueError
+            On an unknown data set, or if a condition has a seed twice at one lam.
         """
         return claims(self._finished(), self._pairs(), dataset)
 
@@ -699,144 +727,43 @@ def _representation(responses, name):
     return responses[name]
 
 
-# --------------------------------------------------------------------- in a worker
+# ------------------------------------------------------------------ what is given
 
 
-class _Parallel(joblib.Parallel):
-    """joblib's, with a bar of ours in place of its messages."""
-
-    def __init__(self, bar, **settings):
-        super().__init__(**settings)
-        self.bar = bar
-        self.before = bar.n
-
-    def print_progress(self):
-        self.bar.update(self.before + self.n_completed_tasks - self.bar.n)
+def _rounded(lam):
+    """A lam to 12 digits, so that 0.1 + 0.2 is 0.3: one number is one cell."""
+    return float(f"{lam:.12g}")
 
 
-class _OneWorker(LokyBackend):
-    """joblib's loky with one worker process, where joblib itself would start none."""
-
-    def configure(self, n_jobs=1, parallel=None, **settings):
-        environment = self._prepare_worker_env(n_jobs=joblib.cpu_count())
-        self._workers = get_memmapping_executor(
-            1, env=environment, context_id=parallel._id
-        )
-        self.parallel = parallel
-        return n_jobs
+def _describe_estimator(estimator):
+    """Its class, and all parameters that make a trained model what it is."""
+    params = estimator.get_params(deep=False)
+    fixed = {name: value for name, value in params.items() if name not in _FREE}
+    return {**describe_settings(fixed), "class": describe(type(estimator), "class")}
 
 
-def _parallel(n_jobs, bar):
-    backend, _ = get_active_backend()
-    one = isinstance(backend, LokyBackend) and joblib.effective_n_jobs(n_jobs) == 1
-    if one:  # of a single job joblib thinks that it needs no worker
-        return _Parallel(bar, n_jobs=2, backend=_OneWorker(), batch_size=1)
-    return _Parallel(bar, n_jobs=n_jobs, batch_size=1)
+def _is_name(name):
+    """Whether a name can stand in a table, and be the name of a file."""
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        return False
+    return name.isprintable() and len(quote(name, safe="")) <= 200
+
+
+def _read_only(values):
+    values = values.view()
+    values.flags.writeable = False
+    return values
 
 
 @contextlib.contextmanager
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _told_how_to_go_on(folder):
+    """An interruption says what was kept, without the traces of the workers."""
     try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _run_cell(
-    store,
-    cell,
-    known,
-    missing,
-    reference,
-    estimator,
-    settings,
-    control_settings,
-    own_measures,
-    data,
-):
-    """Train and measure what a cell lacks; the error's text if that cannot be."""
-    X, y = data["X_test"], data["y_test"]
-    try:
-        with _one_thread():
-            if "model.safetensors" in known:
-                classifier = store.load_model(cell, settings)
-            else:
-                classifier = estimator.fit(data["X_train"], data["y_train"])
-                # without times a file is the same whoever makes it: the worker of a
-                # killed study may still be at it
-                for epoch in classifier.net_.history:
-                    del epoch["dur"]
-                files = {"model.safetensors": _serialise(classifier)}
-                known = store.add(cell, files, {})
-            control = classifier
-            if cell != reference:
-                control = store.load_model(reference, control_settings)
-            files = _measure(classifier, X, y, control, missing, own_measures)
-            if "responses.safetensors" not in known:
-                responses = safetensors.numpy.save(_responses(classifier, X, y))
-                files["responses.safetensors"] = responses
-            store.add(cell, files, known)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
-
-
-def _measure(classifier, X, y, control, groups, own_measures):
-    """Tables of the groups that are missing, as files."""
-    files = {}
-    common = [group for group in groups if group in GROUPS]
-    if common:
-        table = measure(
-            classifier,
-            X,
-            y,
-            common,
-            reference=control,
-            random_state=classifier.random_state,
+        yield
+    except KeyboardInterrupt:
+        kept = (
+            f"what is finished is in {folder}: call run() again, and it goes on there"
+            if folder
+            else "nothing is kept: give the study a folder, store=..., to go on later"
         )
-        for group in common:
-            part = table[table["group"] == group]
-            files[table_name(group)] = table_bytes(part)
-    for group in groups:
-        if group not in GROUPS:
-            found = own_measures[group](classifier, X, y)
-            files[table_name(group)] = table_bytes(_as_table(found, group, len(y)))
-    return files
-
-
-def _as_table(found, group, n):
-    """What a measure of the user's own gave, as rows of the results."""
-    if not isinstance(found, pd.DataFrame):
-        found = pd.DataFrame({"value": [float(found)]})
-    if "value" not in found or len(found) == 0:
-        raise ValueError(
-            f"The measure {group!r} must give a number, or a DataFrame with a column "
-            f"'value' and at least one row; got columns {list(found)}, {len(found)} "
-            f"rows."
-        )
-    defaults = {"group": group, "measure": group, "parameter": "", "n": n}
-    table = found.assign(group=group)
-    for name, value in defaults.items():
-        if name not in table:
-            table[name] = value
-    table = table[list(COLUMNS)].astype({"measure": str, "parameter": str})
-    return table.astype({"value": float, "n": int}).reset_index(drop=True)
-
-
-def _responses(classifier, X, y):
-    """What the study keeps of a model's responses, as float32 arrays."""
-    A = classifier.transform(X)
-    rows = [np.flatnonzero(y == label)[:PER_CLASS] for label in classifier.classes_]
-    rows = np.sort(np.concatenate(rows))
-    r = correlations(A.astype(np.float64))[np.triu_indices(A.shape[1], k=1)]
-    return {
-        "activations": A[rows],
-        "class_means": metrics.class_means(A, y).astype(np.float32),
-        "readout": classifier.readout_weights_,
-        "average_precision": metrics.average_precision(A, y).astype(np.float32),
-        "correlations": r[~np.isnan(r)].astype(np.float32),
-        "rows": rows.astype(np.int64),
-    }
+        raise KeyboardInterrupt(f"The study was stopped; {kept}.") from None

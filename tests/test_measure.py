@@ -121,6 +121,49 @@ def test_constant_and_integer_activations(rng):
         measure_activations(A * np.nan, (3, 4))
 
 
+TYPES = ["str", "str", "str", "float64", "int64"]
+
+
+def dtypes(table):
+    """Types of the columns; whatever pandas has for text counts as such."""
+    return [
+        "str" if pd.api.types.is_string_dtype(dtype) else str(dtype)
+        for dtype in table.dtypes
+    ]
+
+
+@pytest.mark.parametrize("n_images", [1, 2, 30])
+@pytest.mark.parametrize("n_classes", [None, 1, 2])
+@pytest.mark.parametrize("grid_shape", [(1, 1), (1, 2), (2, 2)])
+def test_a_table_has_its_types_however_small_its_data(
+    n_images, n_classes, grid_shape, rng
+):
+    A = rng.normal(size=(n_images, grid_shape[0] * grid_shape[1]))
+    y = None if n_classes is None else np.arange(n_images) % n_classes
+    for given in (A, A.astype(np.float32), np.ones_like(A)):
+        found = measure_activations(given, grid_shape, y, given.T, (-1, 1))
+        assert dtypes(found) == TYPES
+        assert len(found)
+        assert not np.isinf(found["value"]).any()
+
+
+def test_a_table_without_rows_has_its_types(fitted, held_out):
+    X, y = held_out
+    found = measure(fitted, X[:9], y[:9], include=[])
+    assert found.empty
+    assert dtypes(found) == TYPES
+    grid_of_one = TopographicCNNClassifier(None, grid_shape=(1, 1), max_epochs=1,
+                                           random_state=0).fit(X, y)  # fmt: skip
+    found = measure(grid_of_one, X[:9], y[:9], include="smoothness")
+    assert found.empty
+    assert dtypes(found) == TYPES
+
+
+def test_weights_of_other_units_are_refused(rng):
+    with pytest.raises(ValueError, match="each of 12 units; got 4 rows"):
+        measure_activations(rng.normal(size=(9, 12)), (3, 4), weights=np.ones((4, 2)))
+
+
 # ------------------------------------------------------------------ known answers
 
 

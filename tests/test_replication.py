@@ -72,6 +72,23 @@ def test_the_command_runs(digits_for_fashion, tmp_path, capsys):
     assert "fashion mnist" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("option", ["--epochs", "--seeds"])
+def test_zero_is_not_the_default(option, capsys):
+    for number in ("0", "-1", "2.5"):
+        with pytest.raises(SystemExit):
+            replicate.parse(arguments(option, number))
+    assert option in capsys.readouterr().err
+
+
+def test_an_interruption_is_one_line(digits_for_fashion, tmp_path, monkeypatch):
+    def interrupted(*data):
+        raise KeyboardInterrupt("The study was stopped; what is finished is kept.")
+
+    monkeypatch.setattr(replicate.TopographicStudy, "run", interrupted)
+    with pytest.raises(SystemExit, match="The study was stopped"):
+        replicate.main(arguments(store=tmp_path))
+
+
 def test_the_pilot_is_whole():
     path = ROOT / "docs" / "replication" / "pilot.csv.gz"
     table = pd.read_csv(path, keep_default_na=False, na_values={"value": [""]})

@@ -4,9 +4,11 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import warnings
+from functools import partial
 from html.parser import HTMLParser
 
 import joblib
@@ -15,8 +17,10 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.exceptions import FitFailedWarning
+from skorch.callbacks import Callback, EarlyStopping
 
 from sktopo import TopographicCNNClassifier, measure
+from sktopo._run import as_table
 from sktopo.losses import ActivationSimilarity
 from sktopo.study import TopographicStudy
 
@@ -649,3 +653,382 @@ def test_report_of_one_seed_and_few_measures(data, tmp_path):
     page = Page((tmp_path / "report.html").read_text())
     assert page.open == []
     assert "Weight noise" not in page.titles
+
+
+# ------------------------------------------------------------------ what a setting is
+
+
+def scaled(image_shape, width=6):
+    layers = torch.nn.Flatten(), torch.nn.LazyLinear(width)
+    return torch.nn.Sequential(*layers)
+
+
+class Shrunken(ActivationSimilarity):
+    def __init__(self, grid_shape, neighborhood="moore", factor=1.0):
+        super().__init__(grid_shape, neighborhood=neighborhood)
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * super().forward(x)
+
+
+class Renamed(TopographicCNNClassifier):
+    """A subclass may train in another way."""
+
+
+def constant(classifier, X, y, value=1.0):
+    return value
+
+
+HOLDING_CALLABLES = {
+    "backbone": lambda k: partial(scaled, width=k),
+    "topo_loss": lambda k: partial(Shrunken, factor=float(k)),
+    "callbacks": lambda k: [EarlyStopping(monitor="train_loss", patience=k)],
+}
+SMALL = {"n_seeds": 1, "include": ["performance"], "topo_losses": []}
+
+
+def test_all_parameters_that_hold_callables_are_tried():
+    constraints = TopographicCNNClassifier._parameter_constraints
+    holding = {name for name, kinds in constraints.items() if callable in kinds}
+    assert holding | {"callbacks"} == set(HOLDING_CALLABLES)
+
+
+@pytest.mark.parametrize("name", HOLDING_CALLABLES)
+@pytest.mark.parametrize("where", ["estimator", "conditions"])
+def test_a_callable_with_other_arguments_is_another_setting(
+    name, where, data, tmp_path
+):
+    """Old results came back for partial(backbone, width=4) asked with width=3."""
+
+    def study(k):
+        settings = {name: HOLDING_CALLABLES[name](k)}
+        if where == "estimator":
+            changed = {"estimator": quick_estimator(**settings)}
+        else:
+            changed = {"conditions": {"own": {"topo_loss": "ws", **settings}}}
+        return quick_study(**SMALL, store=tmp_path, **changed)
+
+    first = study(3).run(*data)
+    before = files(tmp_path)
+    assert_same_results(study(3).run(*data), first)
+    with pytest.raises(ValueError, match=rf"{name}: .*3(\.0)? there and 4(\.0)? here"):
+        study(4).run(*data)
+    assert files(tmp_path) == before
+
+
+def test_a_subclass_and_a_measure_with_other_settings_are_told_apart(data, tmp_path):
+    settings = {**SMALL, "store": tmp_path}
+    quick_study(**settings, measures={"own": partial(constant, value=1.0)}).run(*data)
+    with pytest.raises(ValueError, match=r"measure own: keywords: value is 1.0 there"):
+        quick_study(**settings, measures={"own": partial(constant, value=2.0)}).run(
+            *data
+        )
+    other = Renamed(**quick_estimator().get_params())
+    with pytest.raises(ValueError, match=r"class: callable is .*Topographic"):
+        quick_study(**settings, estimator=other).run(*data)
+    own = quick_study(**SMALL, store=tmp_path / "own", estimator=other).run(*data)
+    assert type(own.load_model("control")) is Renamed
+
+
+def another(name):
+    return type(name, (Shrunken,), {})
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [[Shrunken, another("Shrunken")], [another("control")], ["ws", another("ws")]],
+)
+def test_losses_of_one_name_are_refused(losses):
+    """One of them was dropped, or took the place of the control."""
+    with pytest.raises(ValueError, match="two conditions named"):
+        quick_study(topo_losses=losses).cells()
+
+
+def test_one_number_is_one_cell(data, tmp_path):
+    """0.1 + 0.2 was another cell than 0.3, in the same folder."""
+    odd = 0.1 + 0.2
+    assert odd != 0.3
+    cells = quick_study(lams=[odd, 0.3, *np.arange(0.1, 0.35, 0.1)]).cells()
+    assert cells["lam"].unique().tolist() == [0, 0.3, 0.1, 0.2]
+    own = {"own": {"topo_loss": "as", "lam": odd}}
+    settings = {**SMALL, "store": tmp_path, "topo_losses": ["ws"], "conditions": own}
+    first = quick_study(**settings, lams=[odd]).run(*data)
+    settings["conditions"] = {"own": {"topo_loss": "as", "lam": 0.3}}
+    before = files(tmp_path)
+    again = quick_study(**settings, lams=[0.3]).run(*data)
+    assert_same_results(again, first)
+    assert files(tmp_path) == before
+    assert again.load_model("ws", odd).lam == 0.3
+
+
+def test_generators_are_read_once(data):
+    study = quick_study(
+        lams=(lam for lam in (1, 3)),
+        topo_losses=iter(["ws"]),
+        include=map(str, ["performance"]),
+    )
+    first = study.cells()
+    assert len(first) == 6
+    pd.testing.assert_frame_equal(study.cells(), first)
+    assert len(study.run(*data).results_) == 6
+
+
+def test_settings_are_not_changed_by_what_runs(data):
+    recorder = Recorder()
+    conditions = {"own": {"topo_loss": "ws", "callbacks": [recorder]}}
+    study = quick_study(**SMALL, conditions=conditions)
+    with joblib.parallel_config("threading"):
+        study.run(*data)
+    assert recorder.epochs == 0
+
+
+class Recorder(Callback):
+    epochs = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs += 1
+
+
+# ------------------------------------------------------------------ guests and data
+
+
+def prune_in_place(classifier, X, y):
+    with torch.no_grad():
+        for weight in classifier.module_.parameters():
+            weight.zero_()
+    return 0.0
+
+
+def write_to_images(classifier, X, y):
+    X[:] = 0
+    return 0.0
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_a_guest_changes_nothing(backend, data, study):
+    """A measure that prunes its model changed the responses that were kept."""
+    before = data
+    data = [part.copy() for part in data]
+    own = {"zero": prune_in_place, "write": write_to_images}
+    include = QUICK["include"]
+    with joblib.parallel_config(backend), pytest.raises(ValueError, match="read-only"):
+        quick_study(measures=own, include=include).run(*data)
+    del own["write"]
+    with joblib.parallel_config(backend):
+        found = quick_study(measures={**own, "after": accuracy_again}).run(*data)
+    for part, old in zip(data, before):
+        np.testing.assert_array_equal(part, old)
+        assert part.flags.writeable
+    again = found.results_[found.results_["group"] == "after"]["value"].to_numpy()
+    clean = found.results_[found.results_["group"] == "performance"]["value"]
+    np.testing.assert_allclose(again, clean, rtol=1e-12)
+    found.results_ = found.results_[found.results_["group"].isin(include)]
+    found.results_ = found.results_.reset_index(drop=True)
+    assert_same_results(found, study)
+
+
+def accuracy_again(classifier, X, y):
+    return classifier.score(X, y)
+
+
+def test_labels_of_another_type_are_refused(data):
+    X, y, X_test, y_test = data
+    with pytest.raises(ValueError, match="labels y are strings"):
+        quick_study().run(X, y, X_test, y_test.astype(str))
+    with pytest.raises(ValueError, match="labels y are numbers"):
+        quick_study().run(X, y.astype(str), X_test, y_test)
+
+
+def test_columns_in_another_order_are_refused(data):
+    X, y, X_test, y_test = data
+    names = [f"pixel {i}" for i in range(64)]
+    train = pd.DataFrame(X.reshape(-1, 64), columns=names)
+    test = pd.DataFrame(X_test.reshape(-1, 64), columns=names)
+    with pytest.raises(ValueError, match="feature names should match"):
+        quick_study().run(train, y, test[names[::-1]], y_test)
+
+
+def test_test_images_that_lack_classes(data, tmp_path):
+    """What is kept of the responses has a column for each class of the model."""
+    X, y, X_test, y_test = data
+    few = y_test > 4
+    study = quick_study(**SMALL).run(X, y, X_test[few], y_test[few])
+    for kept in study._responses.values():
+        assert kept["average_precision"].shape == (12, 10)
+        assert np.isnan(kept["average_precision"][:, :5]).all()
+        assert not np.isnan(kept["average_precision"][:, 5:]).any()
+        assert kept["experts"].shape == (12, 10)
+        assert not kept["experts"][:, :5].any()
+
+
+# ------------------------------------------------------------------ what ends a worker
+
+
+def exits(classifier, X, y):
+    if classifier.topo_loss == "ws":
+        sys.exit()
+    return 1.0
+
+
+def is_killed(classifier, X, y):
+    if classifier.topo_loss == "ws" and classifier.lam == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1.0
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(
+    ("measure", "error"), [(exits, "SystemExit"), (is_killed, "was killed, twice")]
+)
+def test_what_ends_a_worker_fails_its_cell_alone(
+    n_jobs, measure, error, data, tmp_path
+):
+    """sys.exit() ended the script with status 0; a killed worker lost the others."""
+    study = quick_study(
+        lams=[1], topo_losses=["ws", "as"], include=["performance"], n_seeds=1
+    )
+    study.set_params(measures={"own": measure}, n_jobs=n_jobs, store=tmp_path)
+    with pytest.warns(FitFailedWarning, match="1 of 3 models"):
+        study.run(*data)
+    assert study.failures_["condition"].tolist() == ["ws"]
+    assert error in study.failures_["error"].item()
+    assert study.results_["condition"].unique().tolist() == ["control", "as"]
+    study.set_params(measures=None)
+    assert len(study.run(*data).results_) == 3
+
+
+ODD_TABLES = {
+    "repeated rows": pd.DataFrame({"value": [1.0, 2.0]}),
+    "line ends": pd.DataFrame({"value": [1.0], "parameter": ["a\nb"]}),
+    "carriage returns": pd.DataFrame({"value": [1.0], "measure": ["a\rb"]}),
+    "levels of columns": pd.DataFrame({("value", "x"): [1.0]}),
+    "columns that come twice": pd.DataFrame([[1.0, 2.0]], columns=["value", "value"]),
+    "text": pd.DataFrame({"value": ["high"]}),
+    "numbers as text": pd.DataFrame({"value": ["1.5"]}),
+    "no value": pd.DataFrame({"values": [1.0]}),
+    "no rows": pd.DataFrame({"value": []}),
+    "half an image": pd.DataFrame({"value": [1.0], "n": [2.5]}),
+    "no n": pd.DataFrame({"value": [1.0], "n": [np.nan]}),
+    "no parameter": pd.DataFrame({"value": [1.0], "parameter": [None]}),
+    "complex numbers": 1j,
+    "a list": [1.0],
+    "nothing": None,
+    "a word": "high",
+    "a series": pd.Series([1.0]),
+    "dates": pd.DataFrame({"value": [pd.Timestamp("2020-01-01")]}),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TABLES)
+def test_an_odd_table_is_refused_where_it_comes_from(kind):
+    with pytest.raises(ValueError, match="The measure 'own' must give a number"):
+        as_table(ODD_TABLES[kind], "own", 10)
+
+
+@pytest.mark.parametrize(
+    ("found", "value", "n"),
+    [
+        (3, 3.0, 10),
+        (True, 1.0, 10),
+        (np.float32(0.5), 0.5, 10),
+        (torch.tensor(2.0), 2.0, 10),
+        (np.nan, np.nan, 10),
+        (pd.DataFrame({"value": [pd.NA]}, dtype="Float64"), np.nan, 10),
+        (pd.DataFrame({"value": [2], "n": [7]}, index=["x"]), 2.0, 7),
+        (pd.DataFrame({"value": np.float16([2.5]), "extra": "x"}), 2.5, 10),
+    ],
+)
+def test_tables_of_ones_own(found, value, n):
+    table = as_table(found, "own", 10)
+    assert table.columns.tolist() == ["group", "measure", "parameter", "value", "n"]
+    np.testing.assert_equal(table["value"].item(), value)
+    assert table["n"].item() == n
+    assert table.dtypes[["value", "n"]].tolist() == [np.float64, np.int64]
+    parameters = pd.DataFrame({"value": [1, 2], "parameter": [0.1, 0.2]})
+    assert as_table(parameters, "own", 1)["parameter"].tolist() == ["0.1", "0.2"]
+
+
+def odd_table(classifier, X, y):
+    return ODD_TABLES["repeated rows"]
+
+
+def test_an_odd_table_is_named_as_a_failure(data, tmp_path):
+    """All models were trained, and then every rerun failed."""
+    study = quick_study(**SMALL, store=tmp_path, measures={"own": odd_table})
+    with pytest.raises(ValueError, match="rows that come twice"):
+        study.run(*data)
+    study.measures = {"other": constant}
+    assert len(study.run(*data).results_) == 2
+
+
+IN_A_POOL = """
+import multiprocessing, sys
+from sktopo import TopographicCNNClassifier
+from sktopo.datasets import load_digits_images
+from sktopo.study import TopographicStudy
+
+def run(n_jobs):
+    X, y = load_digits_images(return_X_y=True)
+    study = TopographicStudy(
+        TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1, lr=3e-3),
+        topo_losses=["ws"], lams=[1], n_seeds=2, verbose=0, n_jobs=n_jobs,
+        include=["performance", "smoothness", "activity"],
+    )
+    return study.run(X[:300], y[:300], X[300:500], y[300:500]).results_
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(run, [int(sys.argv[1])]).to_pickle(sys.argv[2])
+"""
+
+
+def test_a_study_in_a_daemonic_process(study, tmp_path):
+    """It runs in that process itself, to the same bits."""
+    (tmp_path / "script.py").write_text(IN_A_POOL)
+    for n_jobs in ("1", "2"):
+        path = str(tmp_path / f"results_{n_jobs}.pkl")
+        done = subprocess.run(
+            [sys.executable, tmp_path / "script.py", n_jobs, path],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        found = pd.read_pickle(path)
+        pd.testing.assert_frame_equal(found, study.results_, check_exact=True)
+
+
+def interrupt(classifier, X, y):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("store", [None, "kept"])
+def test_an_interruption_says_how_to_go_on(store, data, tmp_path):
+    store = tmp_path / store if store else None
+    study = quick_study(**SMALL, store=store, measures={"own": interrupt})
+    message = rf"finished is in {store}: call run\(\)" if store else "nothing is kept"
+    with (
+        joblib.parallel_config("sequential"),
+        pytest.raises(KeyboardInterrupt, match=message) as caught,
+    ):
+        study.run(*data)
+    assert caught.value.__suppress_context__
+
+
+def test_a_failed_run_leaves_no_results_of_another(data):
+    study = quick_study(**SMALL).run(*data)
+    study.lams, study.topo_losses = [-1], ["ws"]
+    with pytest.raises(ValueError, match="lams must be"):
+        study.run(*data)
+    with pytest.raises(ValueError, match=r"call run\(\) first"):
+        study.summary()
+    assert not hasattr(study, "results_")
+    assert not hasattr(study, "failures_")
+
+
+def test_long_names_are_refused_before_anything_runs():
+    for name in ("x" * 61, "a\nb", "", "ü" * 60):
+        with pytest.raises(ValueError, match="A name is text of one line"):
+            quick_study(conditions={name: {}}).cells()
+        with pytest.raises(ValueError, match="A name is text of one line"):
+            quick_study(measures={name: constant}).cells()

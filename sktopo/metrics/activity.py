@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array
 
-from sktopo.metrics._checks import check_activations, check_whole
+from sktopo._arrays import as_plain
+from sktopo.metrics._activations import Activations
+from sktopo.metrics._checks import (
+    block_slices,
+    check_table,
+    check_whole,
+    unit_blocks,
+)
 
 
 def activation_entropy(
@@ -42,25 +48,34 @@ def activation_entropy(
     >>> activation_entropy([[0.0], [1.0], [2.0], [3.0]], bins=4)
     array([2.])
     """
-    A, _, _ = check_activations(A)
+    shared, _, _ = Activations.of(A)
     check_whole("bins", bins, 1)
-    if value_range is None:
-        low, high = A.min(axis=0), A.max(axis=0)
-    else:
-        low, high = np.asarray(value_range, dtype=float)
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise ValueError(
-                f"value_range must be two finite numbers, the smaller one first; "
-                f"got {value_range!r}."
-            )
-    # halves, so that the width of a huge range does not overflow
-    width = np.asarray(high / 2 - low / 2)
-    share = (np.clip(A, low, high) / 2 - low / 2) / np.where(width > 0, width, 1)
-    index = np.minimum((share * bins).astype(int), bins - 1)
-    unit = np.arange(A.shape[1])
-    counts = np.bincount((index + bins * unit).ravel(), minlength=bins * A.shape[1])
-    p = counts.reshape(A.shape[1], bins) / len(A)
-    return np.abs((p * np.log2(np.where(p > 0, p, 1))).sum(axis=1))
+    if value_range is not None:
+        value_range = _check_range(value_range)
+    entropy = np.zeros(shared.values.shape[1])
+    for units, block in unit_blocks(shared.values):
+        low, high = value_range or (block.min(axis=0), block.max(axis=0))
+        # halves, so that the width of a huge range does not overflow
+        width = np.asarray(high / 2 - low / 2)
+        share = np.clip(block, low, high) / 2 - low / 2
+        share /= np.where(width > 0, width, 1)
+        index = np.minimum((share * bins).astype(int), bins - 1)
+        n_units = block.shape[1]
+        index += bins * np.arange(n_units)
+        counts = np.bincount(index.ravel(), minlength=bins * n_units)
+        p = counts.reshape(n_units, bins) / len(block)
+        entropy[units] = np.abs((p * np.log2(np.where(p > 0, p, 1))).sum(axis=1))
+    return entropy
+
+
+def _check_range(value_range):
+    found = np.asarray(as_plain(value_range, "value_range"), dtype=float).ravel()
+    if found.size != 2 or not np.isfinite(found).all() or found[0] >= found[1]:
+        raise ValueError(
+            f"value_range must be two finite numbers, the smaller one first; "
+            f"got {value_range!r}."
+        )
+    return float(found[0]), float(found[1])
 
 
 def percentage_of_zeros(A: ArrayLike) -> np.ndarray:
@@ -86,8 +101,8 @@ def percentage_of_zeros(A: ArrayLike) -> np.ndarray:
     >>> percentage_of_zeros([[-1], [0], [1], [2]])
     array([0.5])
     """
-    A, _, _ = check_activations(A)
-    return (A <= 0).mean(axis=0)
+    shared, _, _ = Activations.of(A)
+    return (shared.values <= 0).mean(axis=0)
 
 
 def activation_variance(A: ArrayLike, weights: ArrayLike | None = None) -> np.ndarray:
@@ -117,9 +132,11 @@ def activation_variance(A: ArrayLike, weights: ArrayLike | None = None) -> np.nd
     >>> activation_variance([[0], [2]])
     array([1.])
     """
-    A, _, _ = check_activations(A)
+    shared, _, _ = Activations.of(A)
     with np.errstate(over="ignore"):  # beyond float64: infinite
-        variance = A.var(axis=0)
+        variance = np.concatenate(
+            [block.var(axis=0) for _, block in unit_blocks(shared.values)]
+        )
     if weights is None:
         return variance
     norm = weight_norm(weights)
@@ -150,4 +167,9 @@ def weight_norm(W_grid: ArrayLike) -> np.ndarray:
     >>> weight_norm([[3, 4], [0, 0]])
     array([5., 0.])
     """
-    return np.linalg.norm(check_array(W_grid, dtype=np.float64), axis=1)
+    weights = check_table(W_grid, "W_grid", "n_units", "fan_in")
+    largest = np.abs(weights).max(axis=1).astype(np.float64)
+    largest[largest == 0] = 1  # squares of the rest stay in range
+    parts = block_slices(*weights.shape)
+    norms = [np.linalg.norm(weights[u] / largest[u, None], axis=1) for u in parts]
+    return np.concatenate(norms) * largest

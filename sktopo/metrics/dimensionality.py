@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array
 
-
-def _participation_ratio(p):
-    return 1 / np.square(p).sum()
+from sktopo.metrics._activations import Activations
 
 
 def _entropy(p):
@@ -19,7 +16,8 @@ def _max(p):
     return 1 / p.max()
 
 
-KINDS = {"participation_ratio": _participation_ratio, "entropy": _entropy, "max": _max}
+# Of the eigenvalues' shares; the participation ratio needs no eigenvalues.
+KINDS = {"participation_ratio": None, "entropy": _entropy, "max": _max}
 
 
 def effective_dimensionality(
@@ -67,17 +65,12 @@ def effective_dimensionality(
         raise ValueError(
             f"matrix must be 'covariance' or 'correlation'; got {matrix!r}."
         )
-    X = check_array(X, dtype=np.float64, input_name="X")
-    varying = np.ptp(X, axis=0) > 0
-    if not varying.any():
+    shared, _, _ = Activations.of(X, name="X")
+    found = shared.spectrum(matrix, eigenvalues=KINDS[kind] is not None)
+    if found is None:
         return float("nan")
-    X = X[:, varying]
-    scale = np.abs(X).max(axis=0) if matrix == "correlation" else np.abs(X).max()
-    X = X / scale
-    X = X - X.mean(axis=0)
-    if matrix == "correlation":
-        X = X / X.std(axis=0)
-    # the smaller of X'X and XX' has the same eigenvalues that are not zero
-    products = X.T @ X if X.shape[1] <= len(X) else X @ X.T
-    eigenvalues = np.clip(np.linalg.eigvalsh(products), 0, None)
+    trace, norm, eigenvalues = found
+    if kind == "participation_ratio":
+        return float((trace / norm) ** 2)
+    eigenvalues = np.clip(eigenvalues, 0, None)
     return float(KINDS[kind](eigenvalues / eigenvalues.sum()))

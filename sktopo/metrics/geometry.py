@@ -8,9 +8,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
-from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
+from sklearn.utils import Bunch, check_consistent_length
 
-from sktopo.metrics._checks import check_activations, correlations
+from sktopo._arrays import as_plain
+from sktopo.metrics._activations import Activations
+from sktopo.metrics._checks import (
+    block_slices,
+    check_labels,
+    check_table,
+    check_whole,
+    correlations,
+)
+from sktopo.metrics._pairs import upper_triangle
 
 
 def representational_similarity(V: ArrayLike, metric: str = "cosine") -> np.ndarray:
@@ -42,7 +51,7 @@ def representational_similarity(V: ArrayLike, metric: str = "cosine") -> np.ndar
            [0.   , 1.   , 0.707],
            [0.707, 0.707, 1.   ]])
     """
-    V = check_array(V, dtype=np.float64, input_name="V")
+    V = check_table(V, "V", "n_rows", "n_values").astype(np.float64)
     if len(V) < 3:
         raise ValueError(
             f"A representational similarity matrix needs at least 3 rows; got {len(V)}."
@@ -53,12 +62,13 @@ def representational_similarity(V: ArrayLike, metric: str = "cosine") -> np.ndar
     undefined = scale[:, 0] == 0
     if metric == "correlation":
         undefined = V.min(axis=1) == V.max(axis=1)
-    V = V / np.where(scale > 0, scale, 1)
+    V /= np.where(scale > 0, scale, 1)
     if metric == "correlation":
-        V = V - V.mean(axis=1, keepdims=True)
+        V -= V.mean(axis=1, keepdims=True)
     norm = np.sqrt(np.square(V).sum(axis=1))
-    V = V / np.where(undefined, np.nan, norm)[:, None]
-    return np.clip(V @ V.T, -1, 1)
+    V /= np.where(undefined, np.nan, norm)[:, None]
+    similarity = V @ V.T
+    return np.clip(similarity, -1, 1, out=similarity)
 
 
 def rsm_similarity(R1: ArrayLike, R2: ArrayLike, metric: str = "cosine") -> float:
@@ -80,7 +90,8 @@ def rsm_similarity(R1: ArrayLike, R2: ArrayLike, metric: str = "cosine") -> floa
     Raises
     ------
     ValueError
-        If the matrices are not square, of one size and of three rows or more.
+        If the matrices are not square and symmetric, of one size and of three rows or
+        more, or hold infinity.
 
     Examples
     --------
@@ -90,8 +101,8 @@ def rsm_similarity(R1: ArrayLike, R2: ArrayLike, metric: str = "cosine") -> floa
     >>> round(rsm_similarity(R1, R2), 6)
     0.5
     """
-    R1, R2 = np.asarray(R1, dtype=np.float64), np.asarray(R2, dtype=np.float64)
-    if R1.shape != R2.shape or R1.ndim != 2 or R1.shape[0] != R1.shape[1]:
+    R1, R2 = _check_rsm(R1, "R1"), _check_rsm(R2, "R2")
+    if R1.shape != R2.shape:
         raise ValueError(
             f"R1 and R2 must be square matrices of one size; got {R1.shape} and "
             f"{R2.shape}."
@@ -102,14 +113,28 @@ def rsm_similarity(R1: ArrayLike, R2: ArrayLike, metric: str = "cosine") -> floa
         )
     if metric not in ("cosine", "correlation"):
         raise ValueError(f"metric must be 'cosine' or 'correlation'; got {metric!r}.")
-    upper = np.triu_indices(len(R1), k=1)
-    a, b = R1[upper], R2[upper]
+    a, b = upper_triangle(R1), upper_triangle(R2)
     if metric == "correlation":
         a, b = a - a.mean(), b - b.mean()
     # similarities of this size are what rounding leaves of 0
     a, b = (np.where(np.abs(v).max() < 1e-12, 0.0, v) for v in (a, b))
     norms = np.linalg.norm(a) * np.linalg.norm(b)
     return float(np.clip(a @ b / norms, -1, 1)) if norms > 0 else float("nan")
+
+
+def _check_rsm(R, name):
+    R = np.asarray(as_plain(R, name), dtype=np.float64)
+    if R.ndim != 2 or R.shape[0] != R.shape[1]:
+        raise ValueError(f"{name} must be a square matrix; got shape {R.shape}.")
+    largest = np.abs(np.nan_to_num(R)).max(initial=0)
+    if np.isinf(R).any() or not np.allclose(
+        R, R.T, rtol=0, atol=1e-6 * largest, equal_nan=True
+    ):
+        raise ValueError(
+            f"{name} must be a similarity matrix: symmetric, without infinity. Make "
+            f"one of responses with representational_similarity."
+        )
+    return R
 
 
 def linear_cka(X: ArrayLike, Y: ArrayLike, debiased: bool = False) -> float:
@@ -146,31 +171,46 @@ def linear_cka(X: ArrayLike, Y: ArrayLike, debiased: bool = False) -> float:
     >>> round(linear_cka([1, 2, 3, 4], [1, 2, 4, 3]), 6)
     0.64
     """
-    X, Y = (_as_responses(V) for V in (X, Y))
+    X, Y = _as_responses(X, "X"), _as_responses(Y, "Y")
     least = 4 if debiased else 2
     if len(X) != len(Y) or len(X) < least:
         raise ValueError(
             f"X and Y must hold the same images, {least} or more; got {len(X)} and "
             f"{len(Y)}."
         )
-    if not (np.ptp(X, axis=0).any() and np.ptp(Y, axis=0).any()):
+    if not (X.any() and Y.any()):
         return float("nan")
     inner = _unbiased_inner if debiased else _inner
     squared = inner(X, X) * inner(Y, Y)
     return float(inner(X, Y) / np.sqrt(squared)) if squared > 0 else float("nan")
 
 
-def _as_responses(V):
-    V = np.asarray(V)
-    V = V[:, None] if V.ndim == 1 else V
-    V = check_array(V, dtype=np.float64)
-    V = V / (np.abs(V).max() or 1)
-    return V - V.mean(axis=0)
+def _as_responses(V, name):
+    """Centred responses, on the scale of 1; zeros where nothing varies."""
+    V = as_plain(V, name)
+    V = np.asarray(V)[:, None] if np.ndim(V) == 1 else V
+    V = check_table(V, name, columns="n_features").astype(np.float64)
+    constant = V.min(axis=0) == V.max(axis=0)
+    V /= max(V.max(), -V.min()) or 1
+    V -= V.mean(axis=0)
+    V[:, constant] = 0  # but for rounding
+    return V
 
 
 def _inner(X, Y):
-    """Inner product of the Gram matrices, from the features: no n x n matrix."""
-    return np.square(X.T @ Y).sum()
+    """Inner product of the Gram matrices XX' and YY', by the smaller product.
+
+    It is also the sum of the squares of X'Y. Either is summed a few rows at a time.
+    """
+    n, total = len(X), 0.0
+    if n * n <= X.shape[1] * Y.shape[1]:
+        for rows in block_slices(n, n):
+            products = X[rows] @ X.T
+            total += np.vdot(products, products if Y is X else Y[rows] @ Y.T)
+    else:
+        for rows in block_slices(X.shape[1], Y.shape[1]):
+            total += np.square(X[:, rows].T @ Y).sum()
+    return total
 
 
 def _unbiased_inner(X, Y):
@@ -207,8 +247,9 @@ def class_means(A: ArrayLike, y: ArrayLike) -> np.ndarray:
     >>> class_means([[1.0], [3.0], [5.0]], ["b", "b", "a"]).ravel()
     array([5., 2.])
     """
-    A, _, y = check_activations(A, y=y)
-    return np.stack([A[y == label].mean(axis=0) for label in np.unique(y)])
+    shared, _, y = Activations.of(A, y=check_labels(y))
+    parts = (shared.values[y == label] for label in np.unique(y))
+    return np.stack([part.mean(axis=0, dtype=np.float64) for part in parts])
 
 
 def consistency(
@@ -225,24 +266,31 @@ def consistency(
         after the ReLU, or the readout's rows. Never the rows of the grid's weights: a
         unit of one model is not that unit of another.
     y : array-like of shape (n_rows,), default=None
-        Labels; only the first `n_per_class` rows of each class are used. None: all
-        rows.
+        Labels, none of them nan; only the first `n_per_class` rows of each class are
+        used. None: all rows.
     n_per_class : int, default=100
-        Rows a class if y is given.
+        Rows a class if y is given, at least 1.
 
     Returns
     -------
     Bunch
         With mean, over pairs of models, of Pearson's r between the upper triangles of
-        their dissimilarity matrices (1 - Pearson's r between rows); pairs, a DataFrame
-        (first, second, correlation); standard_error and interval (95 %, Student's t),
-        by jackknife over models since pairs depend on each other, nan for fewer than
-        three models; n_models, and n_rows.
+        their dissimilarity matrices (1 - Pearson's r between rows), so a mean of r and
+        not of its transforms; pairs, a DataFrame (first, second, correlation);
+        standard_error, that of this mean r, by jackknife over models, since pairs that
+        share a model depend on each other; interval, (low, high) at 95 % (Student's t),
+        by the same jackknife on Fisher's z of the mean r and transformed back, so that
+        it lies within -1 to 1, holds the mean and need not be symmetric about it;
+        n_models, n_pairs (pairs with a correlation), and n_rows. A model whose
+        dissimilarity is constant or undefined has no correlation and counts in none of
+        mean, standard_error and interval; these last two are nan for fewer than three
+        models that count.
 
     Raises
     ------
     ValueError
-        On fewer than two models or three rows, or unequal numbers of rows.
+        On fewer than two models or three rows, unequal numbers of rows, or labels that
+        are missing.
 
     References
     ----------
@@ -257,45 +305,73 @@ def consistency(
     >>> round(consistency([A, 2 * A + 1, A[:, ::-1]]).mean, 6)
     1.0
     """
-    models = [check_array(A, dtype=np.float64) for A in representations]
+    models = [
+        check_table(A, f"representations[{i}]", "n_rows", "n_features")
+        for i, A in enumerate(representations)
+    ]
     lengths = {len(A) for A in models}
     if len(models) < 2 or len(lengths) != 1 or min(lengths) < 3:
         raise ValueError(
             f"consistency needs two models or more, over the same three rows or more; "
             f"got {len(models)} model(s) of {sorted(lengths)} rows."
         )
+    check_whole("n_per_class", n_per_class, 1)
     if y is not None:
-        y = column_or_1d(y)
+        y = check_labels(y)
         check_consistent_length(models[0], y)
         chosen = [np.flatnonzero(y == label)[:n_per_class] for label in np.unique(y)]
         rows = np.sort(np.concatenate(chosen))
         models = [A[rows] for A in models]
-    upper = np.triu_indices(len(models[0]), k=1)
     triangles = np.stack(
-        [1 - representational_similarity(A, "correlation")[upper] for A in models]
+        [
+            1 - upper_triangle(representational_similarity(A, "correlation"))
+            for A in models
+        ]
     )
     undefined = np.isnan(triangles).any(axis=1)
-    r = correlations(np.where(undefined[:, None], 0.0, triangles).T)
+    triangles[undefined] = 0
+    r = correlations(triangles.T)
     first, second = np.triu_indices(len(models), k=1)
     pairs = pd.DataFrame(
         {"first": first, "second": second, "correlation": r[first, second]}
     )
-    n = len(models)
-    without = [
-        pairs[(pairs["first"] != i) & (pairs["second"] != i)]["correlation"].mean()
-        for i in range(n)
-    ]
-    mean, error, half = float(pairs["correlation"].mean()), float("nan"), float("nan")
-    if n > 2:
-        error = float(
-            np.sqrt((n - 1) / n * np.square(without - np.mean(without)).sum())
-        )
-        half = float(student_t.ppf(0.975, n - 1)) * error
+    mean, error, interval = _jackknife(r)
     return Bunch(
         mean=mean,
         pairs=pairs,
         standard_error=error,
-        interval=(mean - half, mean + half),
-        n_models=n,
+        interval=interval,
+        n_models=len(models),
+        n_pairs=int(pairs["correlation"].notna().sum()),
         n_rows=len(models[0]),
     )
+
+
+def _jackknife(r):
+    """Mean of the correlations of models, its standard error and its interval."""
+    r = r[np.ix_(*2 * [~np.isnan(np.diag(r))])]
+    n = len(r)
+    nan = float("nan")
+    if n < 2:
+        return nan, nan, (nan, nan)
+    pair_sums = r.sum(axis=0) - np.diag(r)
+    total = upper_triangle(r).sum()
+    mean = float(total / (n * (n - 1) / 2))
+    if n < 3:
+        return mean, nan, (nan, nan)
+    without = (total - pair_sums) / ((n - 1) * (n - 2) / 2)
+    error = _jackknife_error(without)
+    half = student_t.ppf(0.975, n - 1) * _jackknife_error(_fisher_z(without))
+    low, high = np.tanh(_fisher_z(mean) + half * np.array([-1, 1]))
+    # a mean of exactly 1 has no z, and that of nearly 1 stands for it
+    return mean, error, (min(float(low), mean), max(float(high), mean))
+
+
+def _jackknife_error(without):
+    """Standard error of a statistic from its values without one model each."""
+    n = len(without)
+    return float(np.sqrt((n - 1) / n * np.square(without - without.mean()).sum()))
+
+
+def _fisher_z(r):
+    return np.arctanh(np.clip(r, 1e-12 - 1, 1 - 1e-12))

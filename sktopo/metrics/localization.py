@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sktopo.metrics._checks import check_activations, correlations
-from sktopo.metrics._permutation import _ROUNDING, permutation_null
+from sktopo._arrays import as_plain
+from sktopo.metrics._activations import Activations
+from sktopo.metrics._pairs import label_pairs, sum_by_label
+from sktopo.metrics._permutation import ROUNDING, permutation_null
 
 
 def functional_localization(
@@ -56,20 +58,39 @@ def functional_localization(
     >>> functional_localization(A, (1, 4), [0.5]).mean_distance.item()
     1.0
     """
-    A, grid, _ = check_activations(A, grid_shape)
-    thresholds = np.asarray(thresholds, dtype=float).ravel()
+    shared, grid, _ = Activations.of(A, grid_shape)
+    thresholds = np.asarray(as_plain(thresholds, "thresholds"), dtype=float).ravel()
     if not (np.abs(thresholds) <= 1).all():
         raise ValueError(f"thresholds must lie in [-1, 1]; got {thresholds.tolist()}.")
-    first, second = np.triu_indices(grid.n_units, k=1)
-    r = correlations(A)[first, second]
-    # nan is below every threshold
-    chosen = np.nan_to_num(r, nan=-np.inf) >= thresholds[:, None] - _ROUNDING
-    n_pairs = chosen.sum(axis=1)
-    some = np.maximum(n_pairs, 1)
+    rising = np.sort(thresholds)
+    n_levels = len(rising)
+    r = shared.correlations
+
+    def _level_of(rows):
+        # how many thresholds a pair reaches; nan is below every one
+        pairs = r[rows, rows.start :]
+        return sum((pairs >= t - ROUNDING).astype(np.intp) for t in rising)
+
+    labels = label_pairs(grid.n_units, n_levels, _level_of)
+    where = np.searchsorted(rising, thresholds)
+    coordinates = grid.coordinates.astype(float)
+
+    def _of_reaching(value_of):
+        """Sum over the pairs that reach each threshold."""
+        return sum_by_label(labels, n_levels, value_of)[::-1].cumsum()[::-1][where]
+
+    n_pairs = _of_reaching(lambda rows: np.ones(labels[rows, rows.start :].shape))
+    n_pairs = n_pairs.astype(int)
 
     def _mean_distance(order):
-        distances = grid.distances[order[first], order[second]]
-        return np.where(n_pairs > 0, chosen @ distances / some, np.nan)
+        row, column = coordinates[order].T
+        total = _of_reaching(
+            lambda rows: np.hypot(
+                row[rows, None] - row[rows.start :],
+                column[rows, None] - column[rows.start :],
+            )
+        )
+        return np.where(n_pairs > 0, total / np.maximum(n_pairs, 1), np.nan)
 
     observed, null_mean, excess, p_value = permutation_null(
         _mean_distance, grid.n_units, n_permutations, random_state, tail="lower"

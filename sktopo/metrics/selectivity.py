@@ -6,11 +6,18 @@ from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
-from sklearn.utils import Bunch, check_array
+from sklearn.utils import Bunch
 
-from sktopo.grid import Grid
-from sktopo.metrics._checks import check_activations, check_labels
+from sktopo._arrays import as_plain
+from sktopo.metrics._activations import Activations
+from sktopo.metrics._checks import (
+    check_classes,
+    check_grid,
+    check_labels,
+    check_whole,
+    unit_blocks,
+)
+from sktopo.metrics._pairs import sum_of_distances
 from sktopo.metrics._permutation import permutation_null
 
 
@@ -46,18 +53,40 @@ def average_precision(
     >>> average_precision([[4], [3], [2], [1]], [1, 0, 1, 0]).round(4)
     array([[0.5   , 0.8333]])
     """
-    y = check_labels(y)
-    A, _, y = check_activations(A, y=y)
-    classes = np.unique(y) if classes is None else np.atleast_1d(classes)
-    # How many images are at least as active as this one: all, and of its own class.
-    ranks = rankdata(-A, method="max", axis=0)
+    shared, _, y = Activations.of(A, y=check_labels(y))
+    return _precision(shared.values, y, check_classes(classes, y))
+
+
+def _precision(A, y, classes, anti=False):
+    """Average precision of the columns of A, or (anti) of those of -A."""
     scores = np.full((A.shape[1], len(classes)), np.nan)
-    for column, label in enumerate(classes):
-        members = y == label
-        if members.any():
-            hits = rankdata(-A[members], method="max", axis=0)
-            scores[:, column] = (hits / ranks[members]).mean(axis=0)
+    present = [np.flatnonzero(y == label) for label in classes]
+    for units, block in unit_blocks(A):
+        rows = np.ascontiguousarray(block.T)  # a unit a row
+        if not anti:
+            np.negative(rows, out=rows)
+        order = rows.argsort(axis=1)
+        # how many images are at least as active as the one at each place
+        ranks = _ends_of_runs(np.take_along_axis(rows, order, axis=1)) + 1
+        place_of = np.empty_like(order)
+        np.put_along_axis(place_of, order, np.arange(len(A))[None], axis=1)
+        for column, members in enumerate(present):
+            if len(members):
+                places = np.sort(place_of[:, members], axis=1)
+                among_all = np.take_along_axis(ranks, places, axis=1)
+                among_members = _ends_of_runs(among_all) + 1
+                scores[units, column] = (among_members / among_all).mean(axis=1)
     return scores
+
+
+def _ends_of_runs(values):
+    """Index of the last value equal to each, in rows of values in order."""
+    n = values.shape[1]
+    last = np.full(values.shape, n - 1, dtype=np.intp)
+    last[:, :-1] = np.where(
+        values[:, :-1] == values[:, 1:], n - 1, np.arange(n - 1, dtype=np.intp)
+    )
+    return np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
 
 
 def expert_units(
@@ -69,6 +98,9 @@ def expert_units(
     anti: bool = False,
 ) -> np.ndarray:
     """Units that detect a class with an average precision of at least `threshold`.
+
+    An expert also does better than the class's prevalence, its share of the images,
+    which is what a unit without any information gets.
 
     Parameters
     ----------
@@ -86,7 +118,8 @@ def expert_units(
     Returns
     -------
     ndarray of shape (n_units, n_classes), bool
-        Whether the unit is an expert of the class.
+        Whether the unit is an expert of the class. A constant unit is an expert of
+        none, and a class absent from y has none.
 
     Raises
     ------
@@ -108,12 +141,51 @@ def expert_units(
     >>> expert_units([[4], [3], [2], [1]], [1, 0, 1, 0], threshold=0.8)
     array([[False,  True]])
     """
+    check_threshold(threshold)  # before what takes time
+    shared, _, y = Activations.of(A, y=check_labels(y))
+    classes = check_classes(classes, y)
+    precision = _precision(shared.values, y, classes, anti)
+    return experts_of(precision, prevalence_of(classes, y), threshold)
+
+
+def prevalence_of(classes, y):
+    """Share of each class among the labels."""
+    return np.array([(y == label).mean() for label in classes])
+
+
+def check_threshold(threshold):
+    """Raise a ValueError unless `threshold` can be an average precision."""
     if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
         raise ValueError(f"threshold must lie in [0, 1]; got {threshold!r}.")
-    A = -check_array(A, dtype=np.float64, input_name="A") if anti else A
-    precision = average_precision(A, y, classes)
+
+
+def experts_of(precision, prevalence, threshold=0.5):
+    """Which average precisions make an expert: the one place where that is decided.
+
+    Parameters
+    ----------
+    precision : array-like of shape (n_units, n_classes)
+        From `average_precision`, of the activations or (for anti-experts) of minus the
+        activations; it may have been kept as float32.
+    prevalence : array-like of shape (n_classes,)
+        Share of each class among the labels that the precision was computed with.
+    threshold : float, default=0.5
+        Least average precision, in [0, 1].
+
+    Returns
+    -------
+    ndarray of shape (n_units, n_classes), bool
+        Whether the precision reaches the threshold and is above the prevalence.
+    """
+    check_threshold(threshold)
+    precision = np.asarray(as_plain(precision, "precision"))
+    prevalence = np.asarray(as_plain(prevalence, "prevalence"), dtype=float)
     # average precision is a mean of ratios: what rounding takes must not count
-    return np.nan_to_num(precision, nan=-1.0) >= threshold - 1e-12
+    single = precision.dtype.kind == "f" and precision.dtype.itemsize < 8
+    slack = 4 * float(np.finfo(precision.dtype).eps) if single else 1e-12
+    precision = np.nan_to_num(precision.astype(np.float64), nan=-1.0)
+    reached = precision >= threshold - slack
+    return reached & (precision > prevalence + slack)
 
 
 def expert_counts(experts: ArrayLike) -> Bunch:
@@ -194,20 +266,15 @@ def expert_localization(
     0.174
     """
     experts = _check_experts(experts)
-    grid = Grid(grid_shape)
-    if len(experts) != grid.n_units:
-        raise ValueError(
-            f"experts has {len(experts)} units, but a grid of {grid.shape} has "
-            f"{grid.n_units}. It must be (n_units, n_classes), units row-major."
-        )
+    grid = check_grid(grid_shape, len(experts), "experts")
     n_experts = experts.sum(axis=0)
     n_pairs = n_experts * (n_experts - 1) / 2
-    members = experts.astype(float)
 
     def _distance_sums(order):
         # per class, over its pairs of experts, in units of the mean distance
-        distances = grid.distances[np.ix_(order, order)] / grid.mean_distance
-        return np.einsum("uc,uv,vc->c", members, distances, members, optimize=True) / 2
+        there = np.empty_like(experts)
+        there[order] = experts
+        return sum_of_distances(there, grid.shape) / grid.mean_distance
 
     per_class = _distance_sums(np.arange(grid.n_units))
     per_class = np.where(n_pairs > 0, per_class / np.maximum(n_pairs, 1), np.nan)
@@ -231,7 +298,9 @@ def expert_localization(
 
 
 def _check_experts(experts):
-    experts = np.asarray(experts)
+    experts = np.asarray(as_plain(experts, "experts"))
+    if experts.dtype.kind == "O" and all(isinstance(v, bool) for v in experts.flat):
+        experts = experts.astype(bool)  # from nullable columns
     if experts.ndim != 2 or experts.dtype != bool:
         raise ValueError(
             f"experts must be a bool array (n_units, n_classes), as expert_units "
@@ -242,26 +311,54 @@ def _check_experts(experts):
 
 def _class_moments(A, y, classes, ddof):
     """Means, variances and counts of each class, and of all that is not the class."""
-    y = check_labels(y)
-    A, _, y = check_activations(A, y=y)
-    classes = np.unique(y) if classes is None else np.atleast_1d(classes)
-    # both measures ignore the scale, and squares of it must stay in range
-    largest = np.abs(A).max(axis=0)
-    A = A / np.where(largest > 0, largest, 1)
-    shape = (A.shape[1], len(classes))
-    moments = []
-    for inside in (True, False):
-        mean, variance = np.full(shape, np.nan), np.full(shape, np.nan)
-        n = np.zeros(len(classes))
+    check_whole("ddof", ddof, 0)
+    shared, _, y = Activations.of(A, y=check_labels(y))
+    classes = check_classes(classes, y)
+    labels, counts = np.unique(y, return_counts=True)
+    groups = [np.flatnonzero(y == label) for label in labels]
+    shape = (
+        2,
+        2,
+        shared.values.shape[1],
+        len(classes),
+    )  # inside or not, mean or variance
+    found = np.full(shape, np.nan)
+    n = np.zeros((2, len(classes)))
+    for units, block in unit_blocks(shared.values):
+        # both measures ignore the scale, and squares of it must stay in range
+        largest = np.abs(block).max(axis=0)
+        block /= np.where(largest > 0, largest, 1)
+        parts = [_moments(block[rows]) for rows in groups]
         for column, label in enumerate(classes):
-            part = A[(y == label) == inside]
-            n[column] = len(part)
-            if len(part) > ddof:
-                mean[:, column] = part.mean(axis=0)
-                constant = np.ptp(part, axis=0) == 0  # but for rounding
-                variance[:, column] = np.where(constant, 0, part.var(axis=0, ddof=ddof))
-        moments.append((mean, variance, n))
-    return moments
+            for outside, chosen in enumerate((labels == label, labels != label)):
+                n[outside, column] = counts[chosen].sum()
+                if n[outside, column] > ddof:
+                    of = [parts[i] for i in np.flatnonzero(chosen)]
+                    found[outside, :, units, column] = _merged(of, counts[chosen], ddof)
+    return [(*moments, count) for moments, count in zip(found, n, strict=True)]
+
+
+def _moments(part):
+    """Mean, sum of squared deviations, minimum and maximum of columns."""
+    mean = part.mean(axis=0)
+    return (
+        mean,
+        np.square(part - mean).sum(axis=0),
+        part.min(axis=0),
+        part.max(axis=0),
+    )
+
+
+def _merged(parts, counts, ddof):
+    """Mean and variance of several groups, from the moments of each."""
+    means, squares, low, high = (
+        np.array(values) for values in zip(*parts, strict=True)
+    )
+    weights, n = counts[:, None], counts.sum()
+    mean = (weights * means).sum(axis=0) / n
+    squares = (squares + weights * np.square(means - mean)).sum(axis=0)
+    constant = low.min(axis=0) == high.max(axis=0)  # but for rounding
+    return mean, np.where(constant, 0, squares / (n - ddof))
 
 
 def d_prime(

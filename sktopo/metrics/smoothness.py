@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import kurtosis, skew
-from sklearn.utils import Bunch, check_array
+from sklearn.utils import Bunch
 
+from sktopo._arrays import as_plain
 from sktopo.grid import Grid, neighbor_sum
-from sktopo.metrics._checks import check_activations, check_whole, correlations
+from sktopo.metrics._activations import Activations
+from sktopo.metrics._checks import (
+    block_slices,
+    check_numbers,
+    check_whole,
+    unit_blocks,
+)
+from sktopo.metrics._pairs import DistanceBins, upper_triangle
 from sktopo.metrics._permutation import permutation_null
+
+# A map whose values differ by no more than rounding, on the scale of 1, is constant.
+_CONSTANT = 64 * np.finfo(float).eps
 
 
 def morans_i(
@@ -66,29 +79,23 @@ def morans_i(
     """
     maps = _check_maps(maps)
     grid = Grid(maps.shape[1:], neighborhood)
-    rounding = 64 * np.finfo(float).eps
-    if standardize:
-        constant = maps.min(axis=0) == maps.max(axis=0)
-        largest = np.abs(maps).max(axis=0)
-        maps = maps / np.where(largest > 0, largest, 1)
-        std = np.where(constant, 1.0, maps.std(axis=0))
-        maps = np.where(constant, 0.0, maps - maps.mean(axis=0)) / std
-        rounding = 1e-12  # of z-scores
-    scale = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    z = maps / np.where(scale > 0, scale, 1)
-    constant = np.ptp(z, axis=(1, 2)) <= rounding
-    z = z - z.mean(axis=(1, 2), keepdims=True)
-    denominator = np.where(constant, 1.0, np.square(z).sum(axis=(1, 2)))
-    factor = np.where(constant, np.nan, grid.n_units / len(grid.edges) / denominator)
-    flat = z.reshape(len(z), -1)
+    flat = maps.reshape(len(maps), -1)
+    moments = _unit_moments(flat) if standardize else None
+    # z-scores are rounded at 1e-12
+    blocks = _centred_maps(flat, moments, 1e-12 if standardize else _CONSTANT)
+    blocks = list(blocks) if n_permutations else blocks
+    weight = grid.n_units / len(grid.edges)
+
+    def _of_order(order):
+        found = []
+        for z, varies in blocks:
+            squares = np.where(varies, np.square(z).sum(axis=1), np.nan)
+            ordered = z[:, order].reshape(-1, *grid.shape)
+            found.append(weight / squares * neighbor_sum(ordered, neighborhood))
+        return np.concatenate(found)
+
     value, null_mean, excess, p_value = permutation_null(
-        lambda order: (
-            factor * neighbor_sum(flat[:, order].reshape(z.shape), neighborhood)
-        ),
-        grid.n_units,
-        n_permutations,
-        random_state,
-        tail="upper",
+        _of_order, grid.n_units, n_permutations, random_state, tail="upper"
     )
     if not n_permutations:
         return value
@@ -96,22 +103,43 @@ def morans_i(
 
 
 def _check_maps(maps):
-    maps = np.asarray(maps)
-    if maps.ndim != 3 or maps.shape[1] * maps.shape[2] < 2:
+    maps = as_plain(maps, "maps")
+    shape = np.shape(maps)
+    if len(shape) != 3 or shape[1] * shape[2] < 2:
         raise ValueError(
             f"maps must be (n_maps, rows, columns) with two units or more; got shape "
-            f"{maps.shape}. For activations (n, n_units) use A.reshape(-1, rows, "
-            f"columns); for a single map use map[None]."
+            f"{shape}. For activations (n, n_units) use A.reshape(-1, rows, columns); "
+            f"for a single map use map[None]; for responses of a convolution (n, C, H, "
+            f"W) make activations first: A.mean(axis=(2, 3)), a unit a channel."
         )
-    return check_array(maps, dtype=np.float64, allow_nd=True, input_name="maps")
+    return check_numbers(maps, "maps")
 
 
-def _distance_bins(grid):
-    """Pairs of units, the whole part of their distance, and the parts there are."""
-    first, second = np.triu_indices(grid.n_units, k=1)
-    # sqrt(4) and the like must not fall into the bin below
-    whole = np.floor(grid.distances[first, second] + 1e-9).astype(int)
-    return first, second, whole, np.unique(whole)
+def _unit_moments(flat):
+    """Scale, mean and standard deviation of each unit over maps; 0 if constant."""
+    scale, mean, std = np.zeros((3, flat.shape[1]))
+    for units, block in unit_blocks(flat):
+        constant = block.min(axis=0) == block.max(axis=0)
+        largest = np.abs(block).max(axis=0)
+        scale[units] = np.where(largest > 0, largest, 1)
+        block /= scale[units]
+        mean[units] = block.mean(axis=0)
+        std[units] = np.where(constant, 0, block.std(axis=0))
+    return scale, mean, std
+
+
+def _centred_maps(flat, moments, rounding):
+    """Some maps at a time: centred, on the scale of 1; and which are not constant."""
+    for rows in block_slices(*flat.shape):
+        z = flat[rows].astype(np.float64)
+        if moments is not None:
+            scale, mean, std = moments
+            z = np.where(std > 0, z / scale - mean, 0) / np.where(std > 0, std, 1)
+        largest = np.abs(z).max(axis=1, keepdims=True)
+        z /= np.where(largest > 0, largest, 1)
+        varies = np.ptp(z, axis=1) > rounding
+        z -= z.mean(axis=1, keepdims=True)
+        yield z, varies
 
 
 def correlation_by_distance(
@@ -155,33 +183,29 @@ def correlation_by_distance(
     >>> correlation_by_distance(A, (2, 3)).n_pairs.tolist()
     [11, 4]
     """
-    A, grid, _ = check_activations(A, grid_shape)
-    first, second, whole, distances = _distance_bins(grid)
-    r = correlations(A)
-    bins = whole == distances[:, None]
+    bins = DistanceBins.of(grid_shape)
+    shared, grid, _ = Activations.of(A, bins.grid.shape)
+    r, varying = shared.correlations, shared.varying
 
     def _mean_correlation(order):
-        values = r[order[first], order[second]]
-        known = bins & ~np.isnan(values)
-        return _mean_of(known, np.nan_to_num(values))
+        return bins.mean(
+            lambda rows: r[order[rows]][:, order[rows.start :]], varying[order]
+        )
 
     observed, null_mean, excess, p_value = permutation_null(
         _mean_correlation, grid.n_units, n_permutations, random_state, tail="both"
     )
-    n_pairs = (bins & ~np.isnan(r[first, second])).sum(axis=1)
     table = pd.DataFrame(
-        {"distance": distances, "correlation": observed, "n_pairs": n_pairs}
+        {
+            "distance": bins.distances,
+            "correlation": observed,
+            "n_pairs": bins.count(varying),
+        }
     )
     if n_permutations:
         table["null_mean"], table["excess"] = null_mean, excess
         table["p_value"] = p_value
     return table
-
-
-def _mean_of(chosen, values):
-    """Mean of the values chosen in each row; nan where there is none."""
-    count = chosen.sum(axis=1)
-    return np.where(count > 0, chosen @ values / np.maximum(count, 1), np.nan)
 
 
 def correlation_bimodality(A: ArrayLike, dip: bool = True) -> Bunch:
@@ -228,9 +252,11 @@ def correlation_bimodality(A: ArrayLike, dip: bool = True) -> Bunch:
     >>> round(correlation_bimodality(A, dip=False).coefficient, 1)
     0.4
     """
-    A, _, _ = check_activations(A)
-    r = correlations(A)[np.triu_indices(A.shape[1], k=1)]
-    r = np.sort(r[~np.isnan(r)])
+    shared, _, _ = Activations.of(A)
+    r = upper_triangle(shared.correlations)
+    if not shared.varying.all():
+        r = r[~np.isnan(r)]
+    r.sort()
     n = len(r)
     result = Bunch(dip=float("nan"), coefficient=float("nan"), n_pairs=n)
     if dip:
@@ -299,39 +325,60 @@ def spatial_autocorrelation(
     """
     maps = _check_maps(maps)
     check_whole("max_lag", max_lag, 1)
+    check_whole("n_permutations", n_permutations, 0)
     shape = maps.shape[1:]
-    scale = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    z = maps / np.where(scale > 0, scale, 1)
-    z = z[np.ptp(z, axis=(1, 2)) > 64 * np.finfo(float).eps]
-    z = z - z.mean(axis=(1, 2), keepdims=True)
-    z /= np.sqrt(np.square(z).mean(axis=(1, 2), keepdims=True))
-    flat = z.reshape(len(z), shape[0] * shape[1])
-    # Mean over maps of the products of any two units: what each lag averages.
-    products = flat.T @ flat / len(flat) if len(flat) else None
     unit = np.arange(shape[0] * shape[1]).reshape(shape)
     steps, pairs = [], []
     for axis, name in enumerate(("row", "column")):
         for lag in range(1, min(max_lag, shape[axis] - 1) + 1):
-            here = np.take(unit, range(shape[axis] - lag), axis=axis).ravel()
-            there = np.take(unit, range(lag, shape[axis]), axis=axis).ravel()
             steps.append((name, lag))
-            pairs.append((here, there))
+            pairs.append(_pairs_along(unit, axis, lag))
+    n_maps, total = _products(maps, pairs, n_permutations > 0)
 
     def _correlations(order):
-        if products is None:
+        if not n_maps:
             return np.full(len(pairs), np.nan)
-        return [products[order[a], order[b]].mean() for a, b in pairs]
+        if not n_permutations:
+            return total / n_maps
+        return [total[order[a], order[b]].mean() / n_maps for a, b in pairs]
 
     observed, null_mean, excess, p_value = permutation_null(
         _correlations, unit.size, n_permutations, random_state, tail="both"
     )
     table = pd.DataFrame(steps, columns=["axis", "lag"])
     table["correlation"] = observed
-    table["n_maps"] = len(z)
+    table["n_maps"] = n_maps
     if n_permutations:
         table["null_mean"], table["excess"] = null_mean, excess
         table["p_value"] = p_value
     return table
+
+
+def _pairs_along(unit, axis, lag):
+    """The pairs of units that are `lag` apart along an axis."""
+    size = unit.shape[axis]
+    here, there = range(size - lag), range(lag, size)
+    return tuple(np.take(unit, where, axis=axis).ravel() for where in (here, there))
+
+
+def _products(maps, pairs, of_all):
+    """Number of maps that are not constant, and sums over them of z-scores' products.
+
+    The sums are of the mean product of each set of pairs, or (where units are to be
+    shuffled) of the product of any two units.
+    """
+    flat = maps.reshape(len(maps), -1)
+    n_maps, total = 0, 0.0
+    for z, varies in _centred_maps(flat, None, _CONSTANT):
+        z = z[varies]
+        z /= np.sqrt(np.square(z).mean(axis=1, keepdims=True))
+        n_maps += len(z)
+        if of_all:
+            total = total + z.T @ z
+        else:
+            found = [np.einsum("ij,ij", z[:, a], z[:, b]) / len(a) for a, b in pairs]
+            total = total + np.array(found)
+    return n_maps, total
 
 
 def difference_by_distance(
@@ -381,49 +428,63 @@ def difference_by_distance(
     >>> difference_by_distance(ramp, (4, 4)).smoothness > 0.5
     True
     """
-    grid = Grid(grid_shape)
-    values = check_array(
-        values, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan"
-    ).ravel()
-    if len(values) != grid.n_units:
-        raise ValueError(
-            f"values must hold one value for each of {grid.n_units} units of a grid of "
-            f"{grid.shape}; got {len(values)}."
-        )
-    if period is not None and not 0 < period < np.inf:
+    bins = DistanceBins.of(grid_shape)
+    values = _check_values(values, bins.grid)
+    if period is not None and not (isinstance(period, Real) and 0 < period < np.inf):
         raise ValueError(f"period must be a positive number or None; got {period!r}.")
-    first, second, whole, distances = _distance_bins(grid)
-    difference = np.abs(values[:, None] - values)
-    if period is not None:
-        difference = difference % period
-        difference = np.minimum(difference, period - difference)
-    bins = whole == distances[:, None]
+    known = ~np.isnan(values)
 
     def _profile(order):
-        found = difference[order[first], order[second]]
-        return _mean_of(bins & ~np.isnan(found), np.nan_to_num(found))
+        ordered = values[order]
 
-    def _smoothness(order):
-        profile = _profile(order)
-        known = profile[~np.isnan(profile)]
-        largest = known.max() if len(known) else 0.0
-        return (largest - profile[0]) / largest if largest > 0 else np.nan
+        def _difference(rows):
+            found = np.abs(ordered[rows, None] - ordered[rows.start :])
+            if period is not None:
+                found %= period
+                found = np.minimum(found, period - found)
+            return found
 
+        return bins.mean(_difference, known[order])
+
+    profile = _profile(np.arange(len(values)))
     smoothness, null_mean, excess, p_value = permutation_null(
-        _smoothness, grid.n_units, n_permutations, random_state, tail="upper"
+        lambda order: _smoothness(_profile(order)),
+        len(values),
+        n_permutations,
+        random_state,
+        tail="upper",
     )
-    profile = _profile(np.arange(grid.n_units))
-    n_pairs = (bins & ~np.isnan(difference[first, second])).sum(axis=1)
     table = pd.DataFrame(
-        {"distance": distances, "difference": profile, "n_pairs": n_pairs}
+        {
+            "distance": bins.distances,
+            "difference": profile,
+            "n_pairs": bins.count(known),
+        }
     )
     result = Bunch(
-        profile=table,
-        smoothness=float(smoothness),
-        n_units=int((~np.isnan(values)).sum()),
+        profile=table, smoothness=float(smoothness), n_units=int(known.sum())
     )
     if n_permutations:
         result.update(
             null_mean=float(null_mean), excess=float(excess), p_value=float(p_value)
         )
     return result
+
+
+def _smoothness(profile):
+    """How far the first bin of a profile lies below the largest, as a share of it."""
+    known = profile[~np.isnan(profile)]
+    largest = known.max() if len(known) else 0.0
+    return (largest - profile[0]) / largest if largest > 0 else np.nan
+
+
+def _check_values(values, grid):
+    """One value a unit, in a row or as a map; nan where there is none."""
+    values = check_numbers(values, "values", ensure_2d=False, allow_nan=True)
+    shape, n_units = values.shape, grid.n_units
+    if shape not in ((n_units,), (n_units, 1), (1, n_units), grid.shape):
+        raise ValueError(
+            f"values must hold one value for each of {n_units} units of a grid of "
+            f"{grid.shape}; got {values.size}, of shape {shape}."
+        )
+    return values.ravel().astype(np.float64)

@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.utils import Bunch, check_array
+from sklearn.utils import Bunch
 
-from sktopo.metrics._checks import check_activations, check_labels, check_whole
+from sktopo._arrays import as_plain
+from sktopo.metrics._activations import Activations
+from sktopo.metrics._checks import (
+    check_labels,
+    check_table,
+    check_vector,
+    check_whole,
+    unit_blocks,
+)
 
 # Modulation in standard deviations over images under which nothing is preferred.
 LEAST_AMPLITUDE = 0.05
@@ -26,7 +34,8 @@ def orientation_tuning(
     R : array-like of shape (n_units, n_orientations)
         Responses to `sktopo.stimuli.sine_gratings`, mean over phases, then frequencies.
     orientations : array-like of shape (n_orientations,)
-        Orientations in degrees, evenly spaced over 180.
+        Orientations in degrees, three or more, evenly spaced over 180 in any order and
+        from any start: as 0, 22.5, ..., 157.5.
     blank : array-like of shape () or (n_units,), default=0.0
         Response to `sktopo.stimuli.blank`, subtracted before rectification.
     scale : array-like of shape (n_units,), default=None
@@ -37,10 +46,12 @@ def orientation_tuning(
     -------
     Bunch
         With arrays (n_units,): strength, 1 minus the circular variance of the rectified
-        responses R' = max(R - blank, 0), in [0, 1], nan where all are 0; preferred, the
+        responses R' = max(R - blank, 0), in [0, 1], nan where all are 0, 1 for a
+        response at one orientation alone; preferred, the
         preferred orientation in degrees, [0, 180), nan for strength 0 or an amplitude
         under 0.05; osi, (Rp - Ro) / (Rp + Ro) of the largest rectified response and
-        that at the orthogonal orientation, nan where all are 0; amplitude, of the
+        that at the orthogonal orientation (the nearest to it, where there is none), nan
+        where all are 0; amplitude, of the
         second harmonic of R over `scale`, nan for scale 0; and n_undefined, the number
         of units without preferred orientation. The amplitude is the primary measure:
         strength is blind to the depth of modulation.
@@ -48,7 +59,8 @@ def orientation_tuning(
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, the orientations are not as above (radians, or 0 and
+        180, which are one orientation), or a scale is negative.
 
     References
     ----------
@@ -65,16 +77,15 @@ def orientation_tuning(
     >>> round(tuning.strength.item(), 6), round(tuning.preferred.item(), 6)
     (0.5, 45.0)
     """
-    R = check_array(R, dtype=np.float64, input_name="R")
-    angles = np.asarray(orientations, dtype=float).ravel()
+    R = check_table(R, "R", "n_units", "n_orientations").astype(np.float64)
     n_units, n_angles = R.shape
-    if len(angles) != n_angles:
-        raise ValueError(
-            f"R must be (n_units, n_orientations); it has {n_angles} columns for "
-            f"{len(angles)} orientations."
-        )
+    angles = _check_orientations(orientations, n_angles)
     blank = _per_unit("blank", blank, n_units)
     scale = _per_unit("scale", 1.0 if scale is None else scale, n_units)
+    if (scale < 0).any():
+        raise ValueError(
+            f"scale must be standard deviations, 0 or more; got {scale.min()}."
+        )
     rotation = np.exp(2j * np.deg2rad(angles))
     amplitude = np.abs(R @ rotation) * 2 / n_angles
     amplitude = amplitude / np.where(scale > 0, scale, np.nan)
@@ -85,7 +96,8 @@ def orientation_tuning(
     # what rounding leaves of a flat curve has no direction
     strength = np.where(np.abs(vector) < 1e-12, 0.0, np.abs(vector))
     strength = np.where(total > 0, strength, np.nan)
-    directed = (strength > 0) & ~(amplitude < LEAST_AMPLITUDE) & ~np.isnan(amplitude)
+    # nan is no amplitude, and rounding takes nothing from one that is just enough
+    directed = (strength > 0) & (amplitude >= LEAST_AMPLITUDE - 1e-12)
     preferred = np.rad2deg(np.angle(vector)) / 2 % 180
     preferred[preferred > 180 - 1e-9] = 0.0
     preferred = np.where(directed, preferred, np.nan)
@@ -104,9 +116,33 @@ def orientation_tuning(
     )
 
 
+def _check_orientations(orientations, n_angles):
+    """Angles in degrees that divide the half circle evenly."""
+    angles = np.asarray(as_plain(orientations, "orientations"), dtype=float).ravel()
+    if len(angles) != n_angles:
+        raise ValueError(
+            f"R must be (n_units, n_orientations); it has {n_angles} columns for "
+            f"{len(angles)} orientations."
+        )
+    if n_angles < 3 or not np.isfinite(angles).all():
+        raise ValueError(
+            f"orientations must be three or more finite angles in degrees; got "
+            f"{angles.tolist()}."
+        )
+    rising = np.sort(angles % 180)
+    gaps = np.diff(rising, append=rising[0] + 180)
+    if np.abs(gaps - 180 / n_angles).max() > 1e-3:
+        raise ValueError(
+            f"orientations must be in degrees and evenly spaced over 180, as "
+            f"np.arange({n_angles}) * {180 / n_angles:g}; 0 and 180 are one. Got "
+            f"{angles.tolist()}. If these are radians, use np.rad2deg."
+        )
+    return angles
+
+
 def _per_unit(name, values, n_units):
     """One finite value for each unit, from one for all or one each."""
-    values = np.asarray(values, dtype=float)
+    values = np.asarray(as_plain(values, name), dtype=float)
     if values.shape not in ((), (1,), (n_units,)) or not np.isfinite(values).all():
         raise ValueError(
             f"{name} must be one finite value, or one for each of {n_units} units; got "
@@ -155,9 +191,9 @@ def symmetry_sensitivity(
     >>> symmetry_sensitivity(A, A * [1, -1], np.zeros(50)).r.round(6)
     array([ 1., -1.])
     """
-    y = check_labels(y)
-    A, _, y = check_activations(A, y=y)
-    A_mirror, _, _ = check_activations(A_mirror)
+    shared, _, y = Activations.of(A, y=check_labels(y))
+    A = shared.values
+    A_mirror = Activations.of(A_mirror, name="A_mirror")[0].values
     if A.shape != A_mirror.shape:
         raise ValueError(
             f"A and A_mirror must have one shape; got {A.shape} and {A_mirror.shape}."
@@ -175,8 +211,11 @@ def symmetry_sensitivity(
             "No class has two images, so none has another to compare with."
         )
     here, there = np.concatenate(here), np.concatenate(there)
-    r = _paired_correlation(A[here], A_mirror[here])
-    r_class = _paired_correlation(A[here], A_mirror[there])
+    r, r_class = np.empty((2, A.shape[1]))
+    for units, block in unit_blocks(A):
+        block, mirrored = block[here], A_mirror[:, units].astype(np.float64)
+        r[units] = _paired_correlation(block, mirrored[here])
+        r_class[units] = _paired_correlation(block, mirrored[there])
     room = np.where(1 - r_class > 1e-12, 1 - r_class, np.nan)
     return Bunch(r=r, r_class=r_class, index=(r - r_class) / room, n_images=len(here))
 
@@ -223,7 +262,8 @@ def eccentricity_profile(
     Raises
     ------
     ValueError
-        If the shapes do not fit, or no probe lies within 1.
+        If the shapes do not fit, an eccentricity is negative, or no probe lies within
+        1.
 
     Notes
     -----
@@ -240,20 +280,23 @@ def eccentricity_profile(
     >>> eccentricity_profile(-np.ones((61, 1)), r).relative_abs.round(6)
     array([1.])
     """
-    A, _, _ = check_activations(A)
-    r = np.asarray(eccentricity, dtype=float).ravel()
+    A = Activations.of(A)[0].values
+    r = check_vector(eccentricity, "eccentricity", len(A), "probes")
     check_whole("n_rings", n_rings, 1)
-    if len(r) != len(A) or not np.isfinite(r).all():
+    if (r < 0).any():
         raise ValueError(
-            f"eccentricity must hold one finite value for each of {len(A)} probes; got "
-            f"{len(r)}, of which {int(np.isfinite(r).sum())} are finite."
+            f"eccentricity must be distances from the centre, 0 or more; got {r.min()}."
         )
-    ring = np.where(r == 1, n_rings - 1, np.floor(r * n_rings)).astype(int)
-    n = np.bincount(ring[(ring >= 0) & (r <= 1)], minlength=n_rings)
+    # a probe on the border of two rings is of the outer one, and one at 1 of the last
+    ring = np.floor(r * n_rings + 1e-9).astype(int)
+    ring = np.where(r <= 1 + 1e-9, np.minimum(ring, n_rings - 1), -1)
+    n = np.bincount(ring[ring >= 0], minlength=n_rings)
     if not n.any():
         raise ValueError("No probe lies within an eccentricity of 1.")
     radius = (np.arange(n_rings) + 0.5) / n_rings
-    means = pd.DataFrame(A).groupby(ring).mean().reindex(range(n_rings))
+    means = (
+        pd.DataFrame(A.astype(np.float64)).groupby(ring).mean().reindex(range(n_rings))
+    )
     profile = means.to_numpy().T
     blank = _per_unit("blank", blank, A.shape[1])
     response = np.nan_to_num(profile - blank[:, None])  # empty rings weigh nothing

@@ -152,11 +152,61 @@ def test_consistency_interval_is_the_jackknife_over_models(rng):
     without = [consistency(models[:i] + models[i + 1 :]).mean for i in range(4)]
     error = np.sqrt(3 / 4 * np.sum((without - np.mean(without)) ** 2))
     assert found.standard_error == pytest.approx(error)
-    assert found.interval[1] - found.mean == pytest.approx(3.182446 * error, rel=1e-6)
-    assert len(found.pairs) == 6
+    z = np.arctanh(without)
+    half = 3.182446 * np.sqrt(3 / 4 * np.sum((z - z.mean()) ** 2))
+    expected = np.tanh([np.arctanh(found.mean) - half, np.arctanh(found.mean) + half])
+    np.testing.assert_allclose(found.interval, expected, rtol=1e-6)
+    assert (len(found.pairs), found.n_pairs) == (6, 6)
     two = consistency(models[:2])
     assert np.isnan(two.standard_error)
     assert np.isnan(two.interval).all()
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-9, 1e-3, 0.3, 3.0])
+@pytest.mark.parametrize("n_models", [3, 4, 7])
+def test_the_interval_of_consistency_stays_within_its_range(noise, n_models, rng):
+    common = rng.normal(size=(12, 5))
+    models = [
+        (i + 1) * common + noise * rng.normal(size=(12, 5)) for i in range(n_models)
+    ]
+    found = consistency(models)
+    low, high = found.interval
+    assert -1 <= low <= found.mean <= high <= 1
+    assert found.standard_error >= 0
+    if noise == 0:  # r of exactly 1, but for rounding
+        assert low == pytest.approx(1)
+        assert found.standard_error == pytest.approx(0, abs=1e-12)
+
+
+def test_consistency_of_opposite_geometries_has_an_interval(rng):
+    """The correlation of two dissimilarity matrices can be -1 as well as 1."""
+    one = np.array([[1.0, 0, 0], [0.9, 0.1, 0], [0, 0, 1]])
+    found = consistency([one, one[::-1], one[[1, 2, 0]], -one])
+    assert np.isfinite(found.interval).all()
+    assert -1 <= found.interval[0] <= found.mean <= found.interval[1] <= 1
+
+
+def test_models_without_geometry_count_in_nothing(rng):
+    models = [rng.normal(size=(9, 4)) for _ in range(4)]
+    found = consistency([*models[:2], np.ones((9, 4)), *models[2:]])
+    alone = consistency(models)
+    assert found.mean == pytest.approx(alone.mean)
+    assert found.standard_error == pytest.approx(alone.standard_error)
+    np.testing.assert_allclose(found.interval, alone.interval)
+    assert (found.n_models, found.n_pairs) == (5, 6)
+    nothing = consistency([np.ones((9, 4))] * 3)
+    assert np.isnan([nothing.mean, nothing.standard_error, *nothing.interval]).all()
+
+
+@pytest.mark.parametrize(
+    "y", [np.array([0, 1, np.nan] * 4), ["a", "b", np.nan] * 4, [None, "a", "b"] * 4]
+)
+def test_consistency_refuses_labels_that_are_missing(y, rng):
+    models = rng.normal(size=(2, 12, 5))
+    with pytest.raises(ValueError, match="y holds missing labels"):
+        consistency(models, y)
+    with pytest.raises(ValueError, match="n_per_class must be an integer of 1"):
+        consistency(models, np.arange(12) % 3, n_per_class=0)
 
 
 def test_consistency_uses_the_first_images_of_each_class(rng):

@@ -1,5 +1,7 @@
 """What must not change a measure, and inputs that every measure must survive."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -278,21 +280,130 @@ def test_consistency_of_constant_models_is_undefined(rng):
     assert found.pairs["correlation"][2] == pytest.approx(1)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda A: activation_entropy(A, bins=2.5),
-        lambda A: spatial_autocorrelation(A.reshape(-1, *SHAPE), max_lag=2.5),
-        lambda A: metrics.difference_by_distance(A[0], SHAPE, period=0),
-        lambda A: metrics.difference_by_distance(A[0], SHAPE, period=-180),
-        lambda A: metrics.orientation_tuning(A, np.arange(N_UNITS), blank=[1, 2, 3]),
-        lambda A: metrics.eccentricity_profile(A, np.full(len(A), np.nan)),
-        lambda A: symmetry_sensitivity(A, A, None),
+LABELS = np.arange(9) % 3
+RSM = np.array([[1, 0.5, 0.2], [0.5, 1, 0.1], [0.2, 0.1, 1]])
+# What a docstring asks for, and values that are not that; by metric and parameter.
+BAD_SETTINGS = {
+    ("activation_entropy", "bins"): [2.5, 0, -1, True, "8"],
+    ("activation_entropy", "value_range"): [(0,), (0, 1, 2), (1, 0), (0, np.nan)],
+    ("activation_variance", "weights"): [
+        np.ones((4, 3)),
+        np.full((N_UNITS, 2), np.inf),
     ],
-)
-def test_settings_are_checked(call, rng):
-    with pytest.raises(ValueError, match=r"must|y is None"):
-        call(rng.normal(size=(9, N_UNITS)))
+    ("consistency", "n_per_class"): [0, 2.5, True],
+    ("consistency", "y"): [LABELS[:4]],
+    ("correlation_by_distance", "grid_shape"): [(4, 4), (20,), (4.0, 5), (0, 20), None],
+    ("correlation_by_distance", "n_permutations"): [-1, 1.5, True],
+    ("d_prime", "ddof"): [-1, 0.5, True],
+    ("d_prime", "y"): [None, LABELS[:4], np.ones((9, 2))],
+    ("difference_by_distance", "period"): [0, -180, np.nan, np.inf, "180"],
+    ("difference_by_distance", "values"): [
+        np.zeros(SHAPE[::-1]),  # a map of another grid is no row of units
+        np.zeros((1, *SHAPE)),
+        np.zeros(5),
+        [],
+    ],
+    ("difference_by_distance", "n_permutations"): [-1, 1.5],
+    ("eccentricity_profile", "eccentricity"): [
+        np.full(9, np.nan),
+        np.full(9, -0.1),
+        np.ones((3, 3)),
+        [],
+    ],
+    ("eccentricity_profile", "blank"): [[1, 2, 3], np.nan],
+    ("eccentricity_profile", "n_rings"): [0, 2.5, True],
+    ("effective_dimensionality", "kind"): ["rank", None],
+    ("effective_dimensionality", "matrix"): ["cosine", None],
+    ("expert_counts", "experts"): [np.ones((4, 2)), np.ones(4, bool), []],
+    ("expert_localization", "grid_shape"): [(4, 4), (3, 2)],
+    ("expert_localization", "n_permutations"): [-1, 1.5],
+    ("expert_units", "threshold"): [-0.1, 1.1, np.nan, "0.5", None],
+    ("functional_localization", "thresholds"): [[1.1], [np.nan], [-2.0]],
+    ("functional_localization", "n_permutations"): [-1, 1.5],
+    ("linear_cka", "Y"): [np.ones(4), np.ones((0, 2))],
+    ("morans_i", "neighborhood"): ["rook", None],
+    ("morans_i", "n_permutations"): [-1, 1.5],
+    ("orientation_tuning", "orientations"): [np.arange(N_UNITS), [0.0]],
+    ("orientation_tuning", "blank"): [[1, 2, 3]],
+    ("orientation_tuning", "scale"): [-1.0, [1, 2, 3]],
+    ("representational_similarity", "metric"): ["dot", None],
+    ("rsm_similarity", "R1"): [
+        RSM + np.triu(np.ones((3, 3))),  # not symmetric
+        RSM * [1, 1, np.inf],
+        RSM[:2],
+        np.eye(4),
+        np.ones(9),
+        np.zeros((0, 0)),
+    ],
+    ("spatial_autocorrelation", "max_lag"): [0, 2.5, True],
+    ("spatial_autocorrelation", "n_permutations"): [-1, 1.5],
+    ("symmetry_sensitivity", "A_mirror"): [np.ones((9, 2)), np.ones((4, N_UNITS))],
+    ("symmetry_sensitivity", "y"): [None, np.arange(9)],
+    ("t_statistic", "ddof"): [-1, 0.5],
+    ("weight_norm", "W_grid"): [np.ones(4), np.full((2, 2), np.nan), np.ones((0, 3))],
+}
+GOOD_SETTINGS = {
+    "consistency": lambda A: {"representations": [A, -A], "y": LABELS},
+    "difference_by_distance": lambda A: {"values": A[0]},
+    "eccentricity_profile": lambda A: {"eccentricity": np.linspace(0, 1, 9)},
+    "effective_dimensionality": lambda A: {"X": A},
+    "expert_counts": lambda A: {"experts": A > 0},
+    "expert_localization": lambda A: {"experts": A.T > 0},
+    "linear_cka": lambda A: {"X": A, "Y": A},
+    "morans_i": lambda A: {"maps": A.reshape(-1, *SHAPE)},
+    "orientation_tuning": lambda A: {"R": A, "orientations": np.arange(N_UNITS) * 9},
+    "representational_similarity": lambda A: {"V": A},
+    "rsm_similarity": lambda A: {"R1": RSM, "R2": RSM},
+    "spatial_autocorrelation": lambda A: {"maps": A.reshape(-1, *SHAPE)},
+    "symmetry_sensitivity": lambda A: {"A_mirror": A},
+    "weight_norm": lambda A: {"W_grid": A},
+}
+
+
+def good_settings(name, A):
+    wanted = inspect.signature(getattr(metrics, name)).parameters
+    usual = {"A": A, "y": LABELS, "grid_shape": SHAPE}
+    usual |= GOOD_SETTINGS.get(name, lambda A: {})(A)
+    return {key: value for key, value in usual.items() if key in wanted}
+
+
+@pytest.mark.parametrize(("name", "parameter"), BAD_SETTINGS)
+def test_settings_are_checked(name, parameter, rng):
+    function = getattr(metrics, name)
+    good = good_settings(name, rng.normal(size=(9, N_UNITS)))
+    function(**good)
+    for value in BAD_SETTINGS[name, parameter]:
+        with pytest.raises(ValueError, match=r".{20}"):
+            function(**good | {parameter: value})
+
+
+@pytest.mark.parametrize("name", metrics.__all__)
+def test_numbers_of_permutations_and_grids_are_checked_everywhere(name, rng):
+    good = good_settings(name, rng.normal(size=(9, N_UNITS)))
+    bad = {"grid_shape": (3, 3), "n_permutations": -1, "ddof": -1, "n_rings": 0}
+    for parameter in bad.keys() & inspect.signature(getattr(metrics, name)).parameters:
+        with pytest.raises(ValueError, match=r".{20}"):
+            getattr(metrics, name)(**good | {parameter: bad[parameter]})
+
+
+def test_shuffles_without_a_value_are_in_no_null(rng):
+    """With few known values, a shuffle may leave the first bin without a pair."""
+    values = np.full(12, np.nan)
+    values[[0, 1, 11]] = [1.0, 2.0, 4.0]
+    found = metrics.difference_by_distance(values, (3, 4), None, 99, 0)
+    assert np.isfinite([found.smoothness, found.null_mean, found.excess]).all()
+    assert 0 < found.p_value <= 1
+    A = rng.normal(size=(9, 7))
+    A[:, 2:6] = 1.0
+    table = correlation_by_distance(A, (1, 7), n_permutations=99, random_state=0)
+    assert table.loc[0, ["null_mean", "p_value"]].notna().all()
+
+
+def test_weights_of_any_size_have_a_norm():
+    for gain in (1e-200, 1e200):
+        np.testing.assert_allclose(
+            metrics.weight_norm([[3 * gain, 4 * gain]]), 5 * gain
+        )
 
 
 @pytest.mark.parametrize("gain", [1e-200, 1e200])

@@ -14,6 +14,7 @@ from sktopo.metrics import (
     expert_units,
     t_statistic,
 )
+from sktopo.metrics.selectivity import experts_of
 
 
 def oracle(A, y):
@@ -104,6 +105,50 @@ def test_experts_and_anti_experts():
     assert np.isnan(none.entropy)
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         expert_units(A, y, threshold=2)
+
+
+def test_an_expert_is_better_than_the_prevalence():
+    y = np.repeat([0, 1], 5)
+    A = np.stack([np.full(10, 0.3), y], axis=1)
+    for anti in (False, True):
+        # a constant unit has exactly the prevalence, .5, of both classes
+        experts = expert_units(A, y, threshold=0.5, anti=anti)
+        assert not experts[0].any()
+        assert experts[1].tolist() == [anti, not anti]
+        assert not expert_units(A, np.zeros(10), threshold=0, anti=anti).any()
+    # prevalence is the class's share of y, also where not all classes are asked for
+    y = np.arange(10) < 7
+    assert not expert_units(A[:, :1], y, 0.3, classes=[True]).any()
+    # of three classes, a constant unit lies under the threshold anyway
+    unit = np.array([[1.0], [0], [0], [0]])
+    assert not expert_units(unit * 0, [0, 0, 0, 1], 0.75).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_rule_for_experts_holds_for_kept_precision(dtype):
+    prevalence = [0.3, 0.7, 0.1]
+    precision = np.array(
+        [[0.3, 0.7, 0.1], [0.7, 0.8, 0.7], [0.69, np.nan, 0.7 - 1e-14]], dtype
+    )
+    # equal to the prevalence: none; equal to the threshold, but for rounding: one
+    found = experts_of(precision, prevalence, 0.7)
+    assert found.tolist() == [[False] * 3, [True] * 3, [False, False, True]]
+    assert experts_of(precision, prevalence, 0.0)[0].tolist() == [False] * 3
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        experts_of(precision, prevalence, np.nan)
+
+
+def test_experts_are_those_of_the_rule(fitted, digits):
+    X, y = digits
+    A, y = fitted.transform(X[1200:]), y[1200:]
+    prevalence = np.bincount(y) / len(y)
+    for anti in (False, True):
+        precision = average_precision(-A if anti else A, y)
+        for threshold in (0.0, 0.3, 0.5, precision.max(), 1.0):
+            np.testing.assert_array_equal(
+                expert_units(A, y, threshold, anti=anti),
+                experts_of(precision, prevalence, threshold),
+            )
 
 
 def test_localization_of_experts():

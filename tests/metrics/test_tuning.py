@@ -56,6 +56,52 @@ def test_blank_is_subtracted_before_rectification():
 def test_orientation_refuses():
     with pytest.raises(ValueError, match="3 columns for 8 orientations"):
         orientation_tuning(np.ones((2, 3)), ANGLES)
+    with pytest.raises(ValueError, match="scale must be standard deviations"):
+        orientation_tuning(np.ones((2, 8)), ANGLES, scale=[1, -1])
+
+
+@pytest.mark.parametrize(
+    "angles",
+    [
+        np.deg2rad(ANGLES),
+        np.linspace(0, 180, 7),  # 0 and 180 are one
+        np.arange(8) * 45.0,  # each twice
+        [0.0],
+        [0.0, 90.0],
+        [],
+        [0.0, 45, 100, 135],
+        [0.0, 30, 60],  # evenly spaced, but not over the half circle
+        [0.0, 60, np.nan],
+        [0.0, 60, np.inf],
+        np.zeros(4),
+    ],
+)
+def test_orientations_that_do_not_divide_the_half_circle_are_refused(angles):
+    R = np.ones((2, max(len(angles), 1)))
+    with pytest.raises(ValueError, match="orientations"):
+        orientation_tuning(R, angles)
+
+
+@pytest.mark.parametrize(
+    "shift", [0, 11.25, -90, 180, 720.5, np.array([180, -180, 0, 360, 0, 0, 540, 0])]
+)
+def test_orientations_in_any_order_and_from_any_start(shift, rng):
+    order = rng.permutation(8)
+    angles = (ANGLES + shift)[order]
+    R = 1 + np.cos(np.deg2rad(2 * (angles - 45)))
+    found = orientation_tuning(R[None], angles)
+    assert found.strength.item() == pytest.approx(0.5)
+    assert found.preferred.item() == pytest.approx(45)
+    assert found.amplitude.item() == pytest.approx(1)
+    three = orientation_tuning(np.eye(3)[:1], [0, 60, 120])
+    assert three.strength.item() == pytest.approx(1)
+
+
+def test_an_amplitude_just_at_the_least_has_a_preferred_orientation():
+    depths = [0.05, 0.05 - 1e-9]
+    found = orientation_tuning(np.stack([curve(45, d) for d in depths]), ANGLES)
+    assert np.isnan(found.preferred).tolist() == [False, True]
+    assert found.n_undefined == 1
 
 
 def test_symmetry(rng):
@@ -135,3 +181,13 @@ def test_eccentricity_abs_leaves_empty_rings_out():
     near, far = found.radius[0], found.radius[-1]
     assert found.E_abs.item() == pytest.approx((1 * near + 5 * far) / 6)
     assert found.E.item() == pytest.approx(near)
+
+
+def test_a_probe_on_the_border_of_two_rings_is_of_the_outer_one():
+    r = np.array([1, 2, 3, 4, 5, 6]) / 6
+    just_below = r * (1 - 2e-16)  # what rounding makes of the same places
+    for given in (r, just_below):
+        found = eccentricity_profile(np.ones((6, 1)), given)
+        assert found.n.tolist() == [0, 1, 1, 1, 1, 2]
+    with pytest.raises(ValueError, match=r"0 or more; got -0\.1"):
+        eccentricity_profile(np.ones((2, 1)), [0.5, -0.1])

@@ -1,0 +1,92 @@
+"""Labels as users bring them: plain arrays of one kind, and how they meet classes."""
+
+from __future__ import annotations
+
+from numbers import Number
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from sktopo._images import as_array_like
+
+
+def as_labels(y, warn=False):
+    """Labels as an array of one axis and one kind, none of them missing.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Labels: an array, a tensor, a list, or a column of any frame.
+    warn : bool
+        Whether to warn of a column vector.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Strings stay strings, of NumPy's own kind or objects; numbers that came as
+        objects are numbers again.
+
+    Raises
+    ------
+    ValueError
+        If there is more than one axis, if labels are masked or missing, or if strings
+        and others are mixed.
+    """
+    y = np.asarray(column_or_1d(as_array_like(y, "y"), warn=warn))
+    if y.dtype.kind not in "OT":
+        return y
+    values = y.astype(object)
+    n_missing = int(pd.isna(values).sum())
+    if n_missing:
+        raise ValueError(
+            f"y holds {n_missing} missing labels (None, nan or NA) of {len(y)}. Leave "
+            f"these images out, or give them labels."
+        )
+    if y.dtype.kind == "T":  # which scikit-learn does not know
+        return np.asarray(values.tolist(), dtype=str)
+    if len(y) and all(isinstance(value, Number) for value in values):
+        return np.asarray(values.tolist())
+    types = sorted({type(value).__name__ for value in values})
+    if len(types) > 1 and not all(isinstance(value, str) for value in values):
+        raise ValueError(
+            f"y mixes labels of the types {', '.join(types)}; give labels of one type."
+        )
+    return y
+
+
+def _kind(labels):
+    if labels.dtype.kind in "biuf":
+        return "numbers"
+    if labels.dtype.kind == "U" or isinstance(labels.flat[0], str):
+        return "strings"
+    return labels.dtype.type.__name__
+
+
+def check_label_types(labels, classes):
+    """Raise a ValueError if labels are of another type than the classes.
+
+    Strings never equal numbers, so that such labels would all count as wrong. Numbers
+    of any type are compared by value, as scikit-learn does: True is 1 and 1.0.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n,)
+        Labels.
+    classes : array-like of shape (n_classes,)
+        The classes that a model knows.
+    """
+    labels, classes = as_labels(labels), as_labels(classes)
+    if not len(labels):
+        return
+    found, known = _kind(labels), _kind(classes)
+    if found != known:
+        label, known_class = labels.tolist()[0], classes.tolist()[0]
+        raise ValueError(
+            f"The labels y are {found}, such as {label!r}, but the classes that the "
+            f"model knows are {known}, such as {known_class!r}. Give labels of the "
+            f"type that the model was trained with."
+        )
+    with np.errstate(invalid="ignore"):  # floats beyond integers are refused
+        check_classification_targets(labels)
