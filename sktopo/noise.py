@@ -185,7 +185,7 @@ def _checked(kind, images, level, value_range, rng):
 
 def _check_images(images) -> np.ndarray:
     """Images as float32 or float64, or a ValueError."""
-    images = np.asarray(as_array_like(images))
+    images = np.asarray(as_array_like(images, "images"))
     if images.ndim != 4 or images.dtype.kind not in "biuf":
         raise ValueError(
             f"images must be real numbers of shape (n, C, H, W); got {images.dtype} of "
@@ -198,7 +198,7 @@ def _check_images(images) -> np.ndarray:
 
 def _check_level(level, kind: str) -> float:
     """The level as a float, or a ValueError."""
-    number, most = as_number(level), _LARGEST_LEVEL.get(kind, inf)
+    number, most = as_number(level, "level"), _LARGEST_LEVEL.get(kind, inf)
     if number is None or not 0 <= number < inf:
         raise ValueError(
             f"A noise level is a share of the value range, a finite number of at least "
@@ -214,7 +214,7 @@ def _check_level(level, kind: str) -> float:
 
 def _check_exponent(exponent) -> float:
     """The exponent as a float, or a ValueError."""
-    number = as_float(exponent)
+    number = as_float(exponent, "exponent")
     if number is None or not np.isfinite(number):
         raise ValueError(
             f"The exponent of pink noise must be a finite number; got {exponent!r}."
@@ -224,8 +224,8 @@ def _check_exponent(exponent) -> float:
 
 def _check_value_range(value_range) -> tuple[float, float]:
     """The two ends as floats, or a ValueError."""
-    given = elements(value_range)
-    values = [as_float(value) for value in given]
+    given = elements(value_range, "value_range")
+    values = [as_float(value, "value_range") for value in given]
     largest = float(np.finfo(np.float32).max)
     fits = len(values) == 2 and all(v is not None and abs(v) <= largest for v in values)
     if not fits or values[0] > values[1]:

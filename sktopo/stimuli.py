@@ -172,7 +172,7 @@ def sine_gratings(
     >>> images.shape, table.frequency.max().round(1)
     ((512, 1, 28, 28), np.float64(8.4))
     """
-    amplitude = as_float(contrast)
+    amplitude = as_float(contrast, "contrast")
     if amplitude is None or not 0 <= amplitude <= 1:
         raise ValueError(f"contrast must lie in [0, 1]; got {contrast!r}.")
     check_whole("n_orientations", n_orientations, 1)
