@@ -141,7 +141,7 @@ def expert_units(
     >>> expert_units([[4], [3], [2], [1]], [1, 0, 1, 0], threshold=0.8)
     array([[False,  True]])
     """
-    check_threshold(threshold)  # before what takes time
+    _check_threshold(threshold)  # before what takes time
     shared, _, y = Activations.of(A, y=check_labels(y))
     classes = check_classes(classes, y)
     precision = _precision(shared.values, y, classes, anti)
@@ -149,11 +149,24 @@ def expert_units(
 
 
 def prevalence_of(classes, y):
-    """Share of each class among the labels."""
+    """Share of each class among the labels, as `experts_of` needs it.
+
+    Parameters
+    ----------
+    classes : array-like of shape (n_classes,)
+        The classes.
+    y : ndarray of shape (n_images,)
+        The labels that the precision is computed with.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        Shares, 0 for a class that is absent.
+    """
     return np.array([(y == label).mean() for label in classes])
 
 
-def check_threshold(threshold):
+def _check_threshold(threshold):
     """Raise a ValueError unless `threshold` can be an average precision."""
     if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
         raise ValueError(f"threshold must lie in [0, 1]; got {threshold!r}.")
@@ -177,7 +190,7 @@ def experts_of(precision, prevalence, threshold=0.5):
     ndarray of shape (n_units, n_classes), bool
         Whether the precision reaches the threshold and is above the prevalence.
     """
-    check_threshold(threshold)
+    _check_threshold(threshold)
     precision = np.asarray(as_plain(precision, "precision"))
     prevalence = np.asarray(as_plain(prevalence, "prevalence"), dtype=float)
     # average precision is a mean of ratios: what rounding takes must not count
