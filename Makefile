@@ -34,6 +34,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/measures.py
+	$(BIN)/python benchmarks/robustness.py
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

@@ -11,10 +11,10 @@ import numpy as np
 from sktopo._images import as_array_like
 
 
-def as_float(value) -> float | None:
+def as_float(value, name: str) -> float | None:
     """A real number, array or tensor of one value as a float; None for all else."""
     if not isinstance(value, Real):
-        value = as_array_like(value)
+        value = as_array_like(value, name)
         if value.ndim or value.dtype.kind not in "biuf":
             return None
     try:
@@ -23,28 +23,28 @@ def as_float(value) -> float | None:
         return math.inf
 
 
-def as_number(value) -> float | None:
+def as_number(value, name: str) -> float | None:
     """As `as_float`, but the decimal that is meant.
 
     0.1 + 0.2 and float32's 0.3 are 0.3; 1 / 3 stays as it is.
     """
     if hasattr(value, "dtype"):
-        value = np.asarray(as_array_like(value))[()]
+        value = np.asarray(as_array_like(value, name))[()]
         if isinstance(value, (np.float16, np.float32)):
             value = float(str(value))
-    number = as_float(value)
+    number = as_float(value, name)
     if number is None:
         return None
     meant = float(f"{number:.12g}")
     return meant if abs(meant - number) <= 4 * math.ulp(number) else number
 
 
-def elements(values) -> list:
+def elements(values, name: str) -> list:
     """What one value, sequence, set, generator, array or tensor holds."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         return [values]
     if hasattr(values, "__array__"):
-        values = np.atleast_1d(np.asarray(as_array_like(values)))
+        values = np.atleast_1d(np.asarray(as_array_like(values, name)))
     return list(values)
 
 
@@ -56,8 +56,8 @@ def as_numbers(
     Raises a ValueError that says what is `wanted`. Two numbers that agree in twelve
     digits are one.
     """
-    given = elements(values)
-    numbers = [as_number(value) for value in given]
+    given = elements(values, name)
+    numbers = [as_number(value, name) for value in given]
     if not numbers or not all(n is not None and least <= n <= most for n in numbers):
         shown = [v if n is None else n for v, n in zip(given, numbers)]
         raise ValueError(
@@ -73,7 +73,7 @@ def as_numbers(
 
 def as_names(name: str, values, known: Collection[str]) -> tuple[str, ...]:
     """Names that are all `known`, each once; those of a set in alphabetical order."""
-    given = elements(values)
+    given = elements(values, name)
     unknown = [v for v in given if not isinstance(v, str) or v not in known]
     if unknown or not given:
         raise ValueError(

@@ -39,11 +39,11 @@ def white_noise(
     """
     images, level, (low, high), rng = _checked("white", images, level, value_range, rng)
 
-    def add(part):
+    def _noisy(part):
         noise = rng.standard_normal(part.shape, dtype=np.float32)
         return _add(part, noise, level * (high - low), (low, high))
 
-    return _in_parts(add, images)
+    return _in_parts(_noisy, images)
 
 
 def pink_noise(
@@ -87,7 +87,7 @@ def pink_noise(
     gain = np.exp(log_gain - (log_gain.max() if frequency.size > 1 else 0))
     gain = gain.astype(images.dtype)
 
-    def add(part):
+    def _noisy(part):
         white = rng.standard_normal(part.shape, dtype=np.float32).astype(part.dtype)
         noise = np.fft.irfft2(np.fft.rfft2(white) * gain, s=(height, width))
         noise -= noise.mean(axis=(-2, -1), keepdims=True)
@@ -95,7 +95,7 @@ def pink_noise(
         noise /= np.where(std > 0, std, 1)
         return _add(part, noise, level * (high - low), (low, high))
 
-    return _in_parts(add, images)
+    return _in_parts(_noisy, images)
 
 
 def salt_and_pepper_noise(
@@ -130,7 +130,7 @@ def salt_and_pepper_noise(
     _, channels, height, width = images.shape
     n_draws = int(height * width * level)
 
-    def put(part):
+    def _noisy(part):
         # pixel and coin in one draw: an image's draws are next to each other in the
         # stream, so that parts change nothing
         drawn = rng.integers(0, 2 * height * width, size=(len(part), n_draws))
@@ -141,7 +141,7 @@ def salt_and_pepper_noise(
             np.put_along_axis(noisy[:, channel], drawn, values, axis=1)
         return noisy.reshape(part.shape)
 
-    return _in_parts(put, images, n_draws)
+    return _in_parts(_noisy, images, n_draws)
 
 
 def _in_parts(
@@ -185,7 +185,7 @@ def _checked(kind, images, level, value_range, rng):
 
 def _check_images(images) -> np.ndarray:
     """Images as float32 or float64, or a ValueError."""
-    images = np.asarray(as_array_like(images))
+    images = np.asarray(as_array_like(images, "images"))
     if images.ndim != 4 or images.dtype.kind not in "biuf":
         raise ValueError(
             f"images must be real numbers of shape (n, C, H, W); got {images.dtype} of "
@@ -198,7 +198,7 @@ def _check_images(images) -> np.ndarray:
 
 def _check_level(level, kind: str) -> float:
     """The level as a float, or a ValueError."""
-    number, most = as_number(level), _LARGEST_LEVEL.get(kind, inf)
+    number, most = as_number(level, "level"), _LARGEST_LEVEL.get(kind, inf)
     if number is None or not 0 <= number < inf:
         raise ValueError(
             f"A noise level is a share of the value range, a finite number of at least "
@@ -214,7 +214,7 @@ def _check_level(level, kind: str) -> float:
 
 def _check_exponent(exponent) -> float:
     """The exponent as a float, or a ValueError."""
-    number = as_float(exponent)
+    number = as_float(exponent, "exponent")
     if number is None or not np.isfinite(number):
         raise ValueError(
             f"The exponent of pink noise must be a finite number; got {exponent!r}."
@@ -224,8 +224,8 @@ def _check_exponent(exponent) -> float:
 
 def _check_value_range(value_range) -> tuple[float, float]:
     """The two ends as floats, or a ValueError."""
-    given = elements(value_range)
-    values = [as_float(value) for value in given]
+    given = elements(value_range, "value_range")
+    values = [as_float(value, "value_range") for value in given]
     largest = float(np.finfo(np.float32).max)
     fits = len(values) == 2 and all(v is not None and abs(v) <= largest for v in values)
     if not fits or values[0] > values[1]:

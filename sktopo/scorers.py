@@ -225,7 +225,7 @@ def _check_kind(kind):
 
 def _check_threshold(threshold, least):
     """The threshold as a float, or a ValueError."""
-    number = as_number(threshold)
+    number = as_number(threshold, "threshold")
     if number is None or not least <= number <= 1:
         raise ValueError(f"threshold must lie in [{least}, 1]; got {threshold!r}.")
     return number

@@ -172,7 +172,7 @@ def sine_gratings(
     >>> images.shape, table.frequency.max().round(1)
     ((512, 1, 28, 28), np.float64(8.4))
     """
-    amplitude = as_float(contrast)
+    amplitude = as_float(contrast, "contrast")
     if amplitude is None or not 0 <= amplitude <= 1:
         raise ValueError(f"contrast must lie in [0, 1]; got {contrast!r}.")
     check_whole("n_orientations", n_orientations, 1)
@@ -195,13 +195,13 @@ def sine_gratings(
     )
     angles = np.stack([theta, table["frequency"].to_numpy(), phase])[..., None, None]
 
-    def waves(rows):
+    def _gratings(rows):
         theta, frequency, phase = angles[:, rows]
         across = x * np.sin(theta) + y * np.cos(theta)
         waves = np.sin(2 * np.pi * (frequency * across / size) + phase)
         return middle + amplitude * (high - low) / 2 * window * waves
 
-    return _images(waves, len(table), shape, lazy), table
+    return _images(_gratings, len(table), shape, lazy), table
 
 
 def _soft_disc(distance, radius):
@@ -281,16 +281,16 @@ def symmetric_patterns(
     n_columns = (width + 1) // 2
     ramp = _axis_ramp(width, min(height, width) // 7)[:n_columns]
 
-    def half(rows):
+    def _halves(rows):
         noise = _pink_noise(rng, (len(rows), height, width))[..., :n_columns]
         noise = np.clip(0.2 * (high - low) * noise, low - middle, high - middle)
         return middle + noise * ramp
 
-    halves = _in_parts(half, (n, height, n_columns), np.float32)
+    halves = _in_parts(_halves, (n, height, n_columns), np.float32)
     second = np.concatenate([np.arange(n), _derangement(rng, n)])
     first = np.tile(np.arange(n), 2)
 
-    def patterns(rows):
+    def _patterns(rows):
         mirrored = halves[second[rows], :, : width // 2][..., ::-1]
         whole = np.concatenate([halves[first[rows]], mirrored], axis=-1)
         return whole if axis == "left-right" else whole.swapaxes(-1, -2)
@@ -298,7 +298,7 @@ def symmetric_patterns(
     table = pd.DataFrame(
         {"symmetric": np.arange(2 * n) < n, "first": first, "second": second}
     )
-    return _images(patterns, len(table), shape, lazy), table
+    return _images(_patterns, len(table), shape, lazy), table
 
 
 def _axis_ramp(width, strip):
@@ -378,7 +378,7 @@ def eccentricity_probes(
     )
     table["eccentricity"] = distance / (size / 2)
 
-    def patches(rows):
+    def _probes(rows):
         images = np.full((len(rows), height, width), middle, dtype=np.float32)
         texture, top, left = places[rows].T[..., None, None]
         patch_rows, columns = top + np.arange(side)[:, None], left + np.arange(side)
@@ -386,7 +386,7 @@ def eccentricity_probes(
         images[here] += textures[texture[:, 0, 0]]
         return images
 
-    return _images(patches, len(table), shape, lazy), table
+    return _images(_probes, len(table), shape, lazy), table
 
 
 def _textures(n_textures, side):

@@ -398,7 +398,9 @@ def test_every_scorer_in_every_tool(name, quick, some):
     X, y = some
     scorer = scorers.get_scorer(name)
     quick.set_params(max_epochs=1)
-    grid, halving = {"lam": [0.0, 1.0]}, {"factor": 2, "random_state": 0, "cv": 2}
+    grid = {"lam": [0.0, 1.0]}
+    # so many images that each class is there on each rung
+    halving = {"factor": 2, "min_resources": 60, "random_state": 0, "cv": 2}
     searches = (
         GridSearchCV(quick, grid, scoring=scorer, cv=2),
         RandomizedSearchCV(quick, grid, n_iter=2, scoring=scorer, cv=2, random_state=0),
@@ -451,9 +453,11 @@ def test_displays_name_the_scorer(quick, some):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_halving_searches_are_told_that_they_take_one_score(refit, n_jobs, quick, some):
     multi = scorers.multi_scorer(["smoothness"])
-    searches = [HalvingGridSearchCV(quick, {"lam": [0, 1]}, cv=2, factor=2)]
+    quick.set_params(max_epochs=1)
+    rungs = {"cv": 2, "factor": 2, "min_resources": 60, "random_state": 0}
+    searches = [HalvingGridSearchCV(quick, {"lam": [0, 1]}, **rungs)]
     if n_jobs == 1:
-        other = HalvingRandomSearchCV(quick, {"lam": [0, 1]}, cv=2, n_candidates=2)
+        other = HalvingRandomSearchCV(quick, {"lam": [0, 1]}, n_candidates=2, **rungs)
         searches.append(other)
     for search in searches:
         search.set_params(scoring=multi, refit=refit, n_jobs=n_jobs)
@@ -473,7 +477,8 @@ def test_several_scores_where_they_are_welcome(quick, some, fitted, held_out):
     # a search inside a halving search may use several
     outer = HalvingGridSearchCV(
         inner, {"refit": ["accuracy", "smoothness"]}, cv=2, factor=2,
-        scoring=scorers.smoothness_scorer, error_score="raise",
+        min_resources=60, random_state=0, scoring=scorers.smoothness_scorer,
+        error_score="raise",
     ).fit(*some)  # fmt: skip
     assert set(outer.best_estimator_.cv_results_) > {f"mean_test_{n}" for n in names}
     scores = multi(fitted, *held_out)
