@@ -221,7 +221,7 @@ def _unbiased_inner(X, Y):
     centred, a row of XX' sums to 0 and so a row of K to minus its diagonal.
     """
     n = len(X)
-    k, m = np.square(X).sum(axis=1), np.square(Y).sum(axis=1)
+    k, m = (np.einsum("ij,ij->i", V, V) for V in (X, Y))
     trace = _inner(X, Y) - k @ m
     return trace + k.sum() * m.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k @ m)
 

@@ -69,7 +69,10 @@ def functional_localization(
     def _level_of(rows):
         # how many thresholds a pair reaches; nan is below every one
         pairs = r[rows, rows.start :]
-        return sum((pairs >= t - ROUNDING).astype(np.intp) for t in rising)
+        levels = np.zeros(pairs.shape, dtype=np.intp)
+        for threshold in rising:
+            levels += pairs >= threshold - ROUNDING
+        return levels
 
     labels = label_pairs(grid.n_units, n_levels, _level_of)
     where = np.searchsorted(rising, thresholds)
@@ -85,9 +88,9 @@ def functional_localization(
     def _mean_distance(order):
         row, column = coordinates[order].T
         total = _of_reaching(
-            lambda rows: np.hypot(
-                row[rows, None] - row[rows.start :],
-                column[rows, None] - column[rows.start :],
+            lambda rows: np.sqrt(
+                np.square(row[rows, None] - row[rows.start :])
+                + np.square(column[rows, None] - column[rows.start :])
             )
         )
         return np.where(n_pairs > 0, total / np.maximum(n_pairs, 1), np.nan)

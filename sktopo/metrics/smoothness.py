@@ -83,15 +83,18 @@ def morans_i(
     moments = _unit_moments(flat) if standardize else None
     # z-scores are rounded at 1e-12
     blocks = _centred_maps(flat, moments, 1e-12 if standardize else _CONSTANT)
-    blocks = list(blocks) if n_permutations else blocks
     weight = grid.n_units / len(grid.edges)
+    blocks = (
+        (z, weight / np.where(varies, np.square(z).sum(axis=1), np.nan))
+        for z, varies in blocks
+    )
+    blocks = list(blocks) if n_permutations else blocks
 
     def _of_order(order):
-        found = []
-        for z, varies in blocks:
-            squares = np.where(varies, np.square(z).sum(axis=1), np.nan)
-            ordered = z[:, order].reshape(-1, *grid.shape)
-            found.append(weight / squares * neighbor_sum(ordered, neighborhood))
+        found = [
+            factor * neighbor_sum(z[:, order].reshape(-1, *grid.shape), neighborhood)
+            for z, factor in blocks
+        ]
         return np.concatenate(found)
 
     value, null_mean, excess, p_value = permutation_null(

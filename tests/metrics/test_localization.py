@@ -38,6 +38,17 @@ def test_brute_force(rng):
         assert row["ratio"] == pytest.approx(np.mean(pairs) / 2.6856156204385027)
 
 
+@pytest.mark.parametrize("thresholds", [[], [0.5, -0.2, 0.5, 0.1], [[0.1, 0.2]]])
+def test_thresholds_in_any_order(thresholds, rng):
+    A = rng.normal(size=(40, 24)).cumsum(axis=1)
+    table = functional_localization(A, (4, 6), thresholds)
+    assert table["threshold"].tolist() == np.ravel(thresholds).tolist()
+    for row in table.itertuples():
+        alone = functional_localization(A, (4, 6), [row.threshold])
+        assert alone["n_pairs"].item() == row.n_pairs
+        assert alone["mean_distance"].item() == pytest.approx(row.mean_distance)
+
+
 def test_all_pairs_are_at_chance(rng):
     table = functional_localization(rng.normal(size=(9, 24)), (4, 6), [-1])
     assert table["ratio"].item() == pytest.approx(1)
