@@ -38,7 +38,10 @@ def as_labels(y, warn=False):
     if y.dtype.kind not in "OT":
         return y
     values = y.astype(object)
-    n_missing = int(pd.isna(values).sum())
+    try:
+        n_missing = int(pd.isna(values).sum())
+    except ArithmeticError as error:  # of numbers that refuse to be compared
+        raise ValueError(f"y holds what is no label ({error}).") from error
     if n_missing:
         raise ValueError(
             f"y holds {n_missing} missing labels (None, nan or NA) of {len(y)}. Leave "

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import safetensors.torch
@@ -18,8 +19,9 @@ from skorch.history import History
 from sktopo import _training
 from sktopo._files import LIBRARY_VERSIONS, encode, name_of, write_atomically
 from sktopo._images import as_chw
+from sktopo._modes import plain_modes
 from sktopo.grid import Grid
-from sktopo.networks import make_network
+from sktopo.networks import Head, make_network
 
 # Raised only when older readers would misread the file.
 FORMAT = 1
@@ -61,12 +63,13 @@ def save(estimator, path):
 
 
 def _serialise(estimator):
-    net = estimator.net_
-    tensors = _tensors(net)
-    document = json.dumps(_describe(estimator))
-    if callable(estimator.backbone):
-        tensors["answers"] = torch.from_numpy(_answers(estimator))
-    data = safetensors.torch.save(tensors, {_KEY: document})
+    with plain_modes():
+        tensors = _tensors(estimator.net_)
+        document = json.dumps(_describe(estimator))
+        _check_readable(estimator, tensors, document)
+        if callable(estimator.backbone):
+            tensors["answers"] = torch.from_numpy(_answers(estimator))
+        data = safetensors.torch.save(tensors, {_KEY: document})
     if int.from_bytes(data[:8], "little") > _LARGEST_HEADER:
         raise ValueError(
             f"The description of this model takes {len(document):,} characters (names "
@@ -76,22 +79,113 @@ def _serialise(estimator):
     return data
 
 
+class _InMemory:
+    """Tensors and description of a file that is not written yet."""
+
+    def __init__(self, tensors, document):
+        self._tensors = tensors
+        self._document = document
+
+    def metadata(self):
+        return {_KEY: self._document}
+
+    def keys(self):
+        return self._tensors.keys()
+
+    def get_slice(self, name):
+        shape = list(self._tensors[name].shape)
+        return SimpleNamespace(get_shape=lambda: shape)
+
+    def get_tensor(self, name):
+        return self._tensors[name].numpy()
+
+
+def _check_readable(estimator, tensors, document):
+    """Raise a ValueError unless `load` would give this very model."""
+    names = ("backbone", "topo_loss")
+    own = {n: v for n in names if callable(v := getattr(estimator, n))}
+    try:
+        again = _read(
+            type(estimator),
+            _InMemory(tensors, document),
+            {**dict.fromkeys(names), **own},
+            callbacks=None,
+            device=str(estimator.net_.device),
+        )
+        differences = _differences(estimator, again)
+    except Exception as error:  # the user's own modules may fail in any way
+        differences = f"{error or type(error).__name__}"
+    if differences:
+        raise ValueError(
+            f"This model cannot be saved, since its file would not give it back: "
+            f"{differences.rstrip('.')}. Undo what was done to its modules since the "
+            f"fit (as torch.nn.utils.parametrize.remove_parametrizations and "
+            f"torch.nn.utils.prune.remove do), or keep the model by pickle."
+        )
+
+
+def _differences(estimator, again):
+    """In words, what two models answer differently; empty if nothing."""
+    for found, wanted in zip(_responses(again), _responses(estimator), strict=True):
+        close = np.shape(found) == np.shape(wanted) and np.allclose(
+            found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max()
+        )
+        if not close:
+            break
+    else:
+        return ""
+    kinds = [
+        {name: type(part).__name__ for name, part in model.module_.named_modules()}
+        for model in (estimator, again)
+    ]
+    changed = [
+        f"{name} is {kinds[0].get(name, 'missing')}, and was "
+        f"{kinds[1].get(name, 'missing')}"
+        for name in {**kinds[0], **kinds[1]}
+        if kinds[0].get(name) != kinds[1].get(name)
+    ]
+    return "its answers differ, " + (
+        "; ".join(changed)
+        or "by what no state dict holds (hooks, functions, settings or buffers)"
+    )
+
+
+def _responses(estimator):
+    """What a model makes of four images: features, logits, the module's own logits."""
+    low, high = estimator.pixel_range_
+    noise = np.random.default_rng(0).random((2, *estimator.image_shape_))
+    images = np.concatenate([_ramps(estimator), low + (high - low) * noise])
+    images = images.astype(np.float32)
+    features, _ = estimator._evaluate(images, lambda head, features: features)
+    with torch.inference_mode():
+        logits = estimator.module_(torch.from_numpy(images).to(estimator.net_.device))
+    head = Head.of(estimator.module_)
+    return features, head.logits(features), logits.cpu().numpy()
+
+
 def _tensors(net):
     parts = {"module": net.module_, "criterion": net.criterion_}
     tensors = {}
     for part, module in parts.items():
         for name, tensor in module.state_dict().items():
             if not isinstance(tensor, torch.Tensor):
-                raise TypeError(
+                raise ValueError(
                     f"The {part} keeps {name}, a {type(tensor).__name__}, in its state "
                     f"dict; save() holds tensors only. Keep it as a buffer, or use "
                     f"pickle."
                 )
-            if not tensor.isfinite().all():
+            try:
+                finite = bool(tensor.isfinite().all())
+                copy = tensor.detach().cpu().contiguous().clone()
+            except (RuntimeError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{part}.{name} is no plain tensor of numbers ({error}), which "
+                    f"save() cannot write. Undo what was done to it, or use pickle."
+                ) from error
+            if not finite:
                 raise ValueError(
                     f"{name} is not finite; a model that cannot predict is not saved."
                 )
-            copy = tensor.detach().cpu().contiguous().clone()
             tensors[f"{part}.{name}"] = copy
     return tensors
 
@@ -163,12 +257,15 @@ def _plain_numbers(epoch):
     return kept
 
 
-def _answers(estimator):
-    """Logits of two images, by which a backbone is known again."""
+def _ramps(estimator):
     low, high = estimator.pixel_range_
     shape = (2, *estimator.image_shape_)
-    images = np.linspace(low, high, math.prod(shape), dtype=np.float32).reshape(shape)
-    return estimator._evaluate(images, lambda head, features: head.logits(features))[0]
+    return np.linspace(low, high, math.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def _answers(estimator):
+    """Logits of two images, by which a backbone is known again."""
+    return estimator._evaluate(_ramps(estimator), Head.logits)[0]
 
 
 # --------------------------------------------------------------------- reading
@@ -182,20 +279,36 @@ def load(cls, path, backbone, topo_loss, callbacks, device):
     if not os.path.isfile(path):
         raise ValueError(f"{path} is not a file.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            document = _read_document(file)
+        with safe_open(path, framework="numpy") as file, plain_modes():
             given = {"backbone": backbone, "topo_loss": topo_loss}
-            estimator = _rebuild(cls, document, given, callbacks, device)
-            _restore(estimator, file, document)
+            estimator = _read(cls, file, given, callbacks, device)
+            if callable(estimator.backbone):
+                _check_answers(estimator, file)
     except SafetensorError as error:
         raise ValueError(f"{path} is no .safetensors file: {error}.") from error
     except _BadFileError as error:
-        raise ValueError(f"{path} holds no model that can be loaded: {error}") from None
+        advice = ""
+        if isinstance(error, _OtherStateError):
+            advice = " Was the model saved with another backbone or loss?"
+        raise ValueError(
+            f"{path} holds no model that can be loaded: {error}{advice}"
+        ) from None
+    return estimator
+
+
+def _read(cls, file, given, callbacks, device):
+    document = _read_document(file)
+    estimator = _rebuild(cls, document, given, callbacks, device)
+    _restore(estimator, file, document)
     return estimator
 
 
 class _BadFileError(Exception):
     """A file does not hold what it should."""
+
+
+class _OtherStateError(_BadFileError):
+    """A file holds other tensors than the model has."""
 
 
 @contextlib.contextmanager
@@ -311,22 +424,26 @@ def _restore(estimator, file, document):
     if isinstance(estimator.topo_loss, NotLoaded):
         objective = _training.Objective(None, None)
     else:
-        objective = estimator._objective()
+        with _training.seeded_initialisation(0):
+            objective = estimator._objective()
         wanted = objective.state_dict()
         objective.load_state_dict(_read_tensors(file, "criterion", wanted))
     net = estimator._wrap(module, objective, int(shuffling))
     net.history_ = history
     estimator.net_ = net
-    if callable(estimator.backbone):
-        wanted = torch.empty(2, len(estimator.classes_))
-        wanted = _read_tensors(file, "answers", {"": wanted})[""].numpy()
-        found = _answers(estimator)
-        if not np.allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max()):
-            raise ValueError(
-                f"With the backbone {name_of(estimator.backbone)} the model gives "
-                f"other answers than it did when it was saved. Give the backbone that "
-                f"it was trained with."
-            )
+
+
+def _check_answers(estimator, file):
+    """Raise a ValueError unless the model answers as it did when it was saved."""
+    wanted = torch.empty(2, len(estimator.classes_), dtype=torch.float32)
+    wanted = _read_tensors(file, "answers", {"": wanted})[""].numpy()
+    found = _answers(estimator)
+    if not np.allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max()):
+        raise ValueError(
+            f"With the backbone {name_of(estimator.backbone)} the model gives other "
+            f"answers than it did when it was saved. Give the backbone that it was "
+            f"trained with."
+        )
 
 
 def _empty_network(estimator):
@@ -361,17 +478,16 @@ def _read_tensors(file, part, wanted):
     found = {n[len(prefix) :] for n in file.keys() if n.startswith(prefix)}  # noqa: SIM118
     if found != set(wanted):
         missing, more = sorted(set(wanted) - found), sorted(found - set(wanted))
-        raise _BadFileError(
+        raise _OtherStateError(
             f"its {part} lacks the tensors {missing[:10]}, and has {more[:10]} beyond "
-            f"those wanted. Was the model saved with another backbone or loss?"
+            f"those wanted."
         )
     shapes = {n: file.get_slice(prefix + n).get_shape() for n in wanted}
     for name, like in wanted.items():
         if list(shapes[name]) != list(like.shape):
-            raise _BadFileError(
+            raise _OtherStateError(
                 f"{prefix}{name} has shape {tuple(shapes[name])}, and "
-                f"{tuple(like.shape)} is wanted. Was the model saved with another "
-                f"backbone or loss?"
+                f"{tuple(like.shape)} is wanted."
             )
     tensors = {}
     for name, like in wanted.items():

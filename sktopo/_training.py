@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import torch
+from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
 from skorch.callbacks import (
     Callback,
@@ -16,14 +17,17 @@ from skorch.callbacks import (
     EpochTimer,
     PassthroughScoring,
 )
+from skorch.dataset import Dataset
+from skorch.exceptions import SkorchException
 from skorch.helper import predefined_split
 from skorch.utils import noop, to_device
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from sktopo._images import as_batch
+from sktopo._images import as_array_like, as_batch
+from sktopo._modes import plain_modes
 
 OPTIMIZERS = {
     "adam": {"optimizer": torch.optim.Adam},
@@ -31,19 +35,26 @@ OPTIMIZERS = {
     "sgd": {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9},
 }
 
-_initialising = threading.Lock()
+_initialising = threading.RLock()  # a factory may open another model
 
 
 @contextlib.contextmanager
 def seeded_initialisation(seed):
-    """Torch's global CPU generator, seeded for one thread and restored afterwards."""
+    """Torch's global CPU generator and dtype, for one thread and restored afterwards.
+
+    The generator is seeded, and the dtype of new tensors is float32.
+    """
     with _initialising:
-        before = torch.get_rng_state()
+        before, dtype = torch.get_rng_state(), torch.get_default_dtype()
         torch.default_generator.manual_seed(seed)
+        if dtype != torch.float32:
+            torch.set_default_dtype(torch.float32)
         try:
             yield
         finally:
             torch.set_rng_state(before)
+            if dtype != torch.float32:
+                torch.set_default_dtype(dtype)
 
 
 def native_bfloat16(device):
@@ -81,21 +92,31 @@ class ImageDataset(Dataset):
     """
 
     def __init__(self, X, y, weights, image_shape, rows=None):
-        self.X = X
-        self.y = y
+        self.images = X
+        self.labels = y
         self.weights = weights
         self.image_shape = image_shape
         self.rows = np.arange(len(X)) if rows is None else rows
+
+    # What skorch's scoring asks for: what to predict on, and the labels of it.
+
+    @property
+    def X(self):  # noqa: N802
+        return self
+
+    @property
+    def y(self):
+        return self.labels[self.rows]
 
     def __len__(self):
         return len(self.rows)
 
     def __getitems__(self, indices):
         rows = self.rows[indices]
-        images = as_batch(self.X, rows, self.image_shape)
+        images = as_batch(self.images, rows, self.image_shape)
         # pairs of inputs and targets, as skorch's callbacks expect
         inputs = {"images": images, "weights": torch.from_numpy(self.weights[rows])}
-        return inputs, torch.from_numpy(self.y[rows])
+        return inputs, torch.from_numpy(self.labels[rows])
 
 
 class Batches:
@@ -120,7 +141,9 @@ class Batches:
         if self.generator is None:
             order = np.arange(self.n_rows)
         else:
-            order = torch.randperm(self.n_rows, generator=self.generator).numpy()
+            order = torch.randperm(
+                self.n_rows, generator=self.generator, device="cpu"
+            ).numpy()
         for start, stop in zip(self.bounds, self.bounds[1:], strict=False):
             yield order[start:stop]
 
@@ -151,27 +174,51 @@ class Objective(nn.Module):
         return task + self.lam * topo, task, topo
 
 
-class TopographicNet(NeuralNet):
-    """The skorch net that trains a `TopographicNetwork`."""
+def probabilities(logits):
+    """What skorch makes of the module's answers, for scorers."""
+    return logits.softmax(dim=-1)
 
-    def __init__(self, *args, shuffling, bfloat16=False, **kwargs):
-        super().__init__(*args, **kwargs)
+
+class TopographicNet(ClassifierMixin, NeuralNet):
+    """The skorch net that trains a `TopographicNetwork`.
+
+    To scorers it is a classifier whose classes are indices, as the labels are that they
+    are given with it.
+    """
+
+    def __init__(
+        self,
+        *args,
+        shuffling,
+        image_shape=None,
+        bfloat16=False,
+        predict_nonlinearity=probabilities,
+        **kwargs,
+    ):
+        super().__init__(*args, predict_nonlinearity=predict_nonlinearity, **kwargs)
         self.shuffling = shuffling
+        self.image_shape = image_shape
         self.bfloat16 = bfloat16
 
     # skorch moves module_ and criterion_ between devices, and not the same objects
     # under these names, which would be pickled a second time.
 
     def __getstate__(self):
-        return {**super().__getstate__(), "module": None, "criterion": None}
+        with plain_modes():
+            return {**super().__getstate__(), "module": None, "criterion": None}
 
     def __setstate__(self, state):
         try:
             resolve_device(state["device"])
         except ValueError:  # trained on an accelerator that is not here
             state = {**state, "device": "cpu"}
-        super().__setstate__(state)
+        with plain_modes():
+            super().__setstate__(state)
         self.module, self.criterion = self.module_, self.criterion_
+
+    @property
+    def classes_(self):
+        return np.arange(self.module_.readout.out_features)
 
     @property
     def _default_callbacks(self):
@@ -181,6 +228,15 @@ class TopographicNet(NeuralNet):
         scores.append(("valid_loss", PassthroughScoring("valid_loss")))
         scores.append(("valid_accuracy", accuracy))
         return [("timer", EpochTimer()), *scores, ("last_epoch", LastEpoch())]
+
+    def get_dataset(self, X, y=None):
+        """Images in any form, or a batch of a data set, with labels if there are."""
+        if isinstance(X, ImageDataset):
+            return X
+        images = as_array_like(X["images"] if isinstance(X, dict) else X)
+        labels = np.zeros(len(images), int) if y is None else np.asarray(y)
+        weights = np.ones(len(images), np.float32)
+        return ImageDataset(images, labels, weights, self.image_shape)
 
     def get_iterator(self, dataset, training=False):
         generator = self.shuffling if training else torch.Generator()
@@ -193,6 +249,7 @@ class TopographicNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         self._set_training(True)
+        torch.clear_autocast_cache()  # not emptied by itself if the caller autocasts
         inputs, targets = to_device(batch, self.device)
         images, weights = inputs["images"], inputs["weights"]
         module = self.module_
@@ -218,18 +275,49 @@ class TopographicNet(NeuralNet):
         inputs, targets = to_device(batch, self.device)
         weights = inputs["weights"]
         with torch.no_grad():
-            logits = self.module_(inputs["images"])
+            logits = self.infer(inputs)
             loss = (F.cross_entropy(logits, targets, reduction="none") * weights).mean()
             correct = ((logits.argmax(dim=1) == targets) * weights).mean()
         self.history.record_batch("valid_accuracy", correct.item())
         return {"loss": loss, "y_pred": logits}
 
     def infer(self, x, **fit_params):
+        torch.clear_autocast_cache()
         images = x["images"] if isinstance(x, dict) else x
         return self.module_(images.to(self.device))
 
+    def predict_proba(self, X):
+        with plain_modes():
+            return super().predict_proba(X)
+
     def predict(self, X):
-        return super().predict(X).argmax(axis=1)
+        return self.predict_proba(X).argmax(axis=1)
+
+    def notify(self, method_name, **cb_kwargs):
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except (KeyError, ValueError, SkorchException) as error:
+            for _, callback in self.callbacks_:
+                self._check_monitor(callback, error)
+            raise
+
+    def _check_monitor(self, callback, error):
+        """Explain an error that comes from a value that the history does not hold."""
+        monitor = getattr(callback, "monitor", None)
+        known = self.history[-1] if len(self.history) else {}
+        finished = "train_loss" in known  # what callbacks monitor is there by now
+        if not isinstance(monitor, str) or not finished or monitor in known:
+            return
+        if monitor not in str(error):
+            return
+        names = [k for k, v in known.items() if isinstance(v, (int, float))]
+        raise ValueError(
+            f"{type(callback).__name__} monitors {monitor!r}, which this training does "
+            f"not have: it has {', '.join(sorted(names))}. For values of held-out "
+            f"images (valid_loss, valid_accuracy) fit with early_stopping=True; "
+            f'without them use monitor="train_loss". A scoring callback of that name '
+            f"must come before those that monitor it."
+        ) from error
 
     def train(self, train_set, valid_set, epochs):
         """Train for some epochs more, and end at the last finished or best epoch.
@@ -366,20 +454,23 @@ class Progress(Callback):
 
 
 def own_callbacks(early_stopping, n_iter_no_change, tol, verbose):
-    """The callbacks that the classifier's parameters ask for."""
+    """The callbacks that the classifier's parameters ask for, by name.
+
+    Their names are their own: skorch groups callbacks of one name, and would run a
+    user's EarlyStopping beside ours, before the scores that it monitors.
+    """
     callbacks = []
     if early_stopping:
-        callbacks.append(
-            EarlyStopping(
-                monitor="valid_accuracy",
-                lower_is_better=False,
-                patience=n_iter_no_change,
-                threshold=tol,
-                threshold_mode="abs",
-                load_best=True,
-                sink=noop,
-            )
+        stopping = EarlyStopping(
+            monitor="valid_accuracy",
+            lower_is_better=False,
+            patience=n_iter_no_change,
+            threshold=tol,
+            threshold_mode="abs",
+            load_best=True,
+            sink=noop,
         )
+        callbacks.append(("sktopo_early_stopping", stopping))
     if verbose:
-        callbacks.append(Progress())
+        callbacks.append(("sktopo_progress", Progress()))
     return callbacks

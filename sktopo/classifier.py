@@ -31,6 +31,7 @@ from sklearn.utils.validation import (
 
 from sktopo import _saving, _training
 from sktopo._images import (
+    as_array_like,
     as_batch,
     as_chw,
     image_statistics,
@@ -39,9 +40,10 @@ from sktopo._images import (
     validate_weights,
 )
 from sktopo._labels import as_labels, check_label_types
+from sktopo._modes import plain_modes
 from sktopo.grid import NEIGHBORHOODS, Grid
 from sktopo.losses import DISTANCES, ActivationSimilarity, WeightSimilarity
-from sktopo.networks import BACKBONES, Head, make_network
+from sktopo.networks import BACKBONES, Head, make_network, own_copy
 
 TOPO_LOSSES = {
     "ws": (WeightSimilarity, {}),
@@ -69,7 +71,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         `sktopo.losses.ActivationSimilarity`). None trains a control. A loss class, or
         any factory called as ``factory(grid_shape, neighborhood=...)`` (and
         ``distance=`` where that is not None), gives an nn.Module whose `source` is
-        "weights" or "activations".
+        "weights" or "activations", of which each fit uses a deep copy.
     lam : float, default=1.0
         Weight of the spatial loss, at least 0. With 0 it is not computed.
     distance : str, default=None
@@ -83,9 +85,9 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     backbone : {"auto", "small", "deep"} or callable, default="auto"
         What comes before the grid layer. "auto": "small" for one channel, else "deep".
         A callable is given the image shape (C, H, W) and returns an nn.Module that maps
-        images (n, C, H, W) to features (n, d); define it at module level if the model
-        is to be pickled. "small" is the paper's network for MNIST, a small one: "deep"
-        learns more from grey images too.
+        images (n, C, H, W) to features (n, d), of which each fit trains a deep copy;
+        define it at module level if the model is to be pickled. "small" is the paper's
+        network for MNIST, a small one: "deep" learns more from grey images too.
     dropout : float, default=0.5
         Share of rectified grid responses zeroed in training, in [0, 1).
     image_shape : tuple of int, default=None
@@ -120,8 +122,10 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         Weights of the classes, multiplied into the sample weights.
     callbacks : list of skorch callbacks, default=None
         They see the training of the private net `net_` as `skorch.callbacks` describes,
-        and may stop it. Its history holds train_loss, task_loss and topo_loss, and with
-        early stopping valid_loss and valid_accuracy.
+        and may stop it; to scorers it is a classifier of the indices of `classes_`. Its
+        history holds train_loss, task_loss and topo_loss, and with early stopping
+        valid_loss and valid_accuracy. As in skorch they are used as they are, not
+        copied: fits with the same objects share what these keep.
     device : str, default="cpu"
         Where to train and predict; "auto" picks an accelerator where there is one.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
@@ -310,9 +314,11 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         ------
         ValueError
             On a bad parameter, bad images or labels, fewer than two classes with
-            positive weight, or a loss that is no longer finite.
+            positive weight, a loss that is no longer finite, a backbone that gives no
+            features (n, d), or a callback that monitors what is not there.
         TypeError
-            If X is sparse.
+            If X is sparse or a lazy frame, or if what a factory returns is no module
+            or cannot be copied.
         """
         going_on = self.warm_start and self.__sklearn_is_fitted__()
         if not going_on:
@@ -438,22 +444,30 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         """The class weight of each sample."""
         if isinstance(self.class_weight, dict):
             # over all classes, since a batch of partial_fit may lack some
+            values = as_array_like(list(self.class_weight.values()), "class_weight")
             weights = compute_class_weight(
-                self.class_weight, classes=self.classes_, y=self.classes_
+                dict(zip(self.class_weight, values)),
+                classes=self.classes_,
+                y=self.classes_,
             )
             return weights[encoded]
         return compute_sample_weight(self.class_weight, y)
 
     def _train(self, data, epochs, going_on):
         X, y, loss_weights, weights = data
-        if going_on:
-            self._check_structure()
-            net = self.net_
-        else:
-            net = self._make_net(X)
-        self._configure(net)
-        train_set, valid_set = self._datasets(X, y, loss_weights, weights)
-        self._check_single_images(net, train_set)
+        with plain_modes():
+            if going_on:
+                self._check_structure()
+                net = self.net_
+            else:
+                net = self._make_net(X)
+            self._configure(net)
+            train_set, valid_set = self._datasets(X, y, loss_weights, weights)
+            self._check_single_images(net, train_set)
+            self._train_net(net, train_set, valid_set, epochs)
+        self.net_ = net
+
+    def _train_net(self, net, train_set, valid_set, epochs):
         try:
             net.train(train_set, valid_set, epochs)
         except KeyboardInterrupt:
@@ -466,7 +480,6 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
                 f"lr={self.lr:g}. Lower lam or lr, or look for extreme values in X or "
                 f"in the sample weights."
             ) from None
-        self.net_ = net
 
     def _make_net(self, X):
         """A net for a new model, its weights drawn from the random state."""
@@ -507,6 +520,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             device=str(_training.resolve_device(self.device)),
             verbose=0,
             shuffling=torch.Generator().manual_seed(shuffling_seed),
+            image_shape=self.image_shape_,
         ).initialize()
 
     def _configure(self, net):
@@ -516,7 +530,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             group.update(settings)
         self.grid_ = Grid(self.grid_shape, self.neighborhood)
         if net.criterion_.key != self._objective_key():
-            net.criterion_ = self._objective().to(net.device)
+            with _training.seeded_initialisation(self._split_seed):
+                net.criterion_ = self._objective().to(net.device)
         net.criterion_.lam = float(self.lam)
         net.module_.dropout = self.dropout
         net.batch_size = self.batch_size
@@ -574,6 +589,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
                 f"'weights' or 'activations'; got {type(loss).__name__} with source "
                 f"{source!r}."
             )
+        loss = own_copy(loss, "topo_loss")
         return _training.Objective(loss, self._objective_key())
 
     def _datasets(self, X, y, loss_weights, weights):
@@ -693,7 +709,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         The optimizer's state is left out (pickle, joblib and `copy.deepcopy` keep it),
         and so are callbacks, `set_output` and requests for metadata. A backbone or loss
         of your own is recorded by name. The file is written beside its place and then
-        moved there: an old file is replaced whole or not at all.
+        moved there: an old file is replaced whole or not at all. What is written is
+        read back in memory first, and must give the same state and answers.
 
         Parameters
         ----------
@@ -705,8 +722,9 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         NotFittedError
             Before the first epoch is finished.
         ValueError
-            If a parameter is a RandomState instance or invalid, or if what the model
-            is made of was changed since it was fitted.
+            If a parameter is a RandomState instance or invalid, if what the model is
+            made of was changed since it was fitted, or if its modules were changed so
+            that the file would not give the same model back.
         TypeError
             If a parameter or a class label is of a kind that JSON cannot hold.
         OSError
@@ -949,7 +967,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         module = self.module_.eval() if module is None else module
         head = Head.of(module)
         largest, result = 0.0, None
-        with torch.inference_mode():
+        with plain_modes(), torch.inference_mode():
             for rows in slices(len(X), self._images_at_once()):
                 images = as_batch(X, rows, self.image_shape_)
                 low, high = (float(v) for v in torch.aminmax(images))

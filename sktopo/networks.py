@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -151,9 +152,16 @@ class TopographicNetwork(nn.Module):
         -------
         Tensor of shape (n, n_features)
             What the grid layer sees.
+
+        Raises
+        ------
+        ValueError
+            If the backbone gives anything else.
         """
         images = (images.float() - self.mean) / self.std
-        return self.backbone(images.contiguous(memory_format=torch.channels_last))
+        features = self.backbone(images.contiguous(memory_format=torch.channels_last))
+        _check_features(features, images.shape, self.grid.in_features)
+        return features
 
     def activations(self, images: Tensor) -> Tensor:
         """Pre-ReLU responses of the grid units to raw images.
@@ -186,7 +194,7 @@ class TopographicNetwork(nn.Module):
         responses = F.relu(activations)
         if self.training and self.dropout > 0:
             keep = 1 - self.dropout
-            mask = torch.empty(responses.shape, dtype=torch.float32)
+            mask = torch.empty(responses.shape, dtype=torch.float32, device="cpu")
             mask.bernoulli_(keep, generator=self.generator)
             responses = responses * mask.to(responses.device).div_(keep)
         return self.readout(responses)
@@ -313,7 +321,7 @@ def make_network(
     ----------
     backbone : {"auto", "small", "deep"} or callable
         "auto": "small" for one channel, else "deep". A callable is given the image
-        shape and returns an nn.Module.
+        shape and returns an nn.Module, of which a deep copy is used.
     image_shape : tuple of (int, int, int)
         Channels, height and width.
     **head : dict
@@ -327,7 +335,7 @@ def make_network(
     Raises
     ------
     TypeError
-        If the callable does not return an nn.Module.
+        If the callable does not return an nn.Module, or one that cannot be copied.
     ValueError
         If the backbone's output is not (n, n_features).
     """
@@ -346,14 +354,49 @@ def make_network(
             f"A callable backbone must return an nn.Module when it is called with the "
             f"image shape {tuple(image_shape)}; got {type(module).__name__}."
         )
+    if make is backbone:  # what it returned may be the user's own, and in use
+        module = own_copy(module, "backbone").to("cpu")
     with torch.no_grad():
         probe = torch.zeros(2, *image_shape, dtype=torch.float32)
         features = module.float().eval()(probe)
-    if features.ndim != 2 or len(features) != 2:
-        raise ValueError(
-            f"The backbone must map images (n, {', '.join(map(str, image_shape))}) to "
-            f"features (n, d); for n=2 it returned shape {tuple(features.shape)}. "
-            f"End it with pooling or nn.Flatten()."
-        )
+    _check_features(features, probe.shape)
     network = TopographicNetwork(module, features.shape[1], **head)
     return network.to(dtype=torch.float32, memory_format=torch.channels_last)
+
+
+def own_copy(module, name):
+    """A deep copy of a module that a factory returned, so that fits share nothing."""
+    # Results that a module keeps (as the old weight_norm does) are made anew by its
+    # forward pass, and torch copies none that hang on a graph.
+    results = {
+        id(value): value.detach().clone()
+        for part in module.modules()
+        for value in vars(part).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    try:
+        return copy.deepcopy(module, results)
+    except Exception as error:  # whatever the module's own parts raise
+        raise TypeError(
+            f"What {name} returned, a {type(module).__name__}, cannot be copied "
+            f"({type(error).__name__}: {error}). Each fit trains a copy of it, so that "
+            f"fits share nothing: give a module that copy.deepcopy can copy."
+        ) from error
+
+
+def _check_features(features, images_shape, n_features=None):
+    """Raise a ValueError unless these are features (n, d) of images."""
+    n, *shape = images_shape
+    found = f"a {type(features).__name__}"
+    if isinstance(features, Tensor):
+        found = f"shape {tuple(features.shape)}, {features.dtype}"
+        fits = features.ndim == 2 and len(features) == n
+        fits = fits and n_features in (None, features.shape[1])
+        if fits and features.is_floating_point():
+            return
+    d = "d" if n_features is None else n_features
+    raise ValueError(
+        f"The backbone must map images (n, {', '.join(map(str, shape))}) to a tensor "
+        f"of features (n, {d}), in training as after it; for n={n} it returned "
+        f"{found}. Let it return one tensor, and end it with pooling or nn.Flatten()."
+    )

@@ -217,6 +217,11 @@ def test_tensors_of_any_sort_train(form, models, digits):
     found = clone(usual).fit(odd(X), odd(y), sample_weight=odd(weights))
     np.testing.assert_array_equal(found.predict_proba(odd(X)), usual.predict_proba(X))
     assert as_labels(found.classes_).tolist() == usual.classes_.tolist()
+    by_class = [
+        dict(zip(range(10), a)) for a in (np.arange(10) + 1, odd(np.arange(10) + 1))
+    ]
+    heavy = [clone(usual).set_params(class_weight=w).fit(X, y) for w in by_class]
+    np.testing.assert_array_equal(*(clf.predict_proba(X) for clf in heavy))
     noise = ImageNoise(value_range=tuple(odd([0.0, 16.0])), random_state=0)
     noisy = noise.fit(odd(X)).transform(odd(X))
     plain = ImageNoise(value_range=(0, 16), random_state=0).fit(X).transform(X)

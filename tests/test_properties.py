@@ -292,7 +292,6 @@ ODD_IMAGES = {
     "lazily conjugated tensor": torch.zeros(14, 4, dtype=torch.complex64).conj(),
     "sparse tensor": torch.zeros(14, 4).to_sparse(),
     "tensor without data": torch.zeros(14, 4, device="meta"),
-    "tensors that require grad": [torch.zeros(4, requires_grad=True)] * 14,
     "short": X[:5],
 }
 
@@ -441,6 +440,8 @@ def test_one_odd_value_among_labels(value, names, container):
         labels = pd.Series(as_objects([[v] for v in labels])[:, 0])
     clf = classifier(max_epochs=1)
     if accepts(lambda: clf.fit(X, labels).predict_proba(X)):
+        if isinstance(value, torch.Tensor):  # a number, in whatever form
+            labels = [float(v) for v in labels]
         classes, codes = np.unique(np.asarray(labels), return_inverse=True)
         plain = classifier(max_epochs=1).fit(X, codes)
         np.testing.assert_array_equal(clf.predict_proba(X), plain.predict_proba(X))

@@ -133,6 +133,9 @@ def test_bits_survive_a_new_process(saved, model, digits, tmp_path):
         np.arange(10, dtype=np.uint8) * 25,
         np.arange(-5, 5, dtype=">i2"),
         np.arange(10) / 1.0,
+        np.arange(10, dtype=np.float16),
+        np.arange(10).astype(np.dtypes.StringDType()),
+        np.arange(10).astype(object),
         np.arange(10) % 2 == 0,
         np.array(["ä", "日本", "", " ", "\n", '"', "\\", "0", "None", "\ud800"]),
     ],
@@ -389,12 +392,13 @@ for _ in range(50):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        models[0].save(path)
         os.write(writing, b"x")
         while True:
-            for model in models:
+            for model in models[::-1]:
                 model.save(path)
     os.read(reading, 1)
-    time.sleep(rng.uniform(0, 0.02))
+    time.sleep(rng.uniform(0, 0.06))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading), os.close(writing)
