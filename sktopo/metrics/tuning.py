@@ -212,10 +212,11 @@ def eccentricity_profile(
     Bunch
         With profile (n_units, n_rings), the mean response over the probes of each ring,
         nan for a ring without probes; radius (n_rings,), the ring's middle; n
-        (n_rings,), its number of probes; and per unit E, the mean radius weighted by
-        the rectified response above blank, nan where that is 0 everywhere; E_flat, the
-        same for a flat profile; relative, E / E_flat, the primary measure: 1 is no
-        preference, less the centre, more the rim.
+        (n_rings,), its number of probes; blank (n_units,), the response to none; and
+        per unit E, the mean radius weighted by the rectified response above blank, nan
+        where that is 0 everywhere; E_flat, the same for a flat profile; relative,
+        E / E_flat, the primary measure: 1 is no preference, less the centre, more the
+        rim.
 
     Raises
     ------
@@ -250,11 +251,18 @@ def eccentricity_profile(
     radius = (np.arange(n_rings) + 0.5) / n_rings
     means = pd.DataFrame(A).groupby(ring).mean().reindex(range(n_rings))
     profile = means.to_numpy().T
-    above = np.maximum(profile - _per_unit("blank", blank, A.shape[1])[:, None], 0)
+    blank = _per_unit("blank", blank, A.shape[1])
+    above = np.maximum(profile - blank[:, None], 0)
     above = np.nan_to_num(above)  # empty rings
     total = above.sum(axis=1)
     E = above @ radius / np.where(total > 0, total, np.nan)
     E_flat = float(radius[n > 0].mean())
     return Bunch(
-        profile=profile, radius=radius, n=n, E=E, E_flat=E_flat, relative=E / E_flat
+        profile=profile,
+        radius=radius,
+        n=n,
+        blank=blank,
+        E=E,
+        E_flat=E_flat,
+        relative=E / E_flat,
     )
