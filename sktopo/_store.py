@@ -215,8 +215,8 @@ class Store:
         path = self.path(cell, table_name(group))
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         # float reads what repr wrote to the last bit
-        table["value"] = table["value"].map(float)
-        table["n"] = table["n"].map(int)
+        table["value"] = table["value"].map(float).astype(float)
+        table["n"] = table["n"].map(int).astype(int)
         return table[list(COLUMNS)]
 
     def read_responses(self, cell):

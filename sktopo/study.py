@@ -28,6 +28,7 @@ from sktopo import metrics
 from sktopo._claims import claims
 from sktopo._images import as_array_like, validate_images
 from sktopo._saving import _serialise
+from sktopo._select import select_measure
 from sktopo._statistics import compare, summarise
 from sktopo._store import (
     COLUMNS,
@@ -622,7 +623,14 @@ class TopographicStudy(BaseEstimator):
             return pd.DataFrame(columns=columns)
         return pd.concat(tables, ignore_index=True)[columns]
 
-    def plot(self, measure: str, parameter: str | None = None, ax=None):
+    def plot(
+        self,
+        measure: str,
+        parameter: str | None = None,
+        ax=None,
+        *,
+        group: str | None = None,
+    ):
         """Draw a measure against lam, with intervals over seeds.
 
         Parameters
@@ -633,6 +641,8 @@ class TopographicStudy(BaseEstimator):
             What it was taken at. None: the only one, or the one without a parameter.
         ax : Axes, default=None
             Where to draw. None: a new figure.
+        group : str, default=None
+            Group of the measure, where several groups have one of that name.
 
         Returns
         -------
@@ -642,27 +652,22 @@ class TopographicStudy(BaseEstimator):
         Raises
         ------
         ValueError
-            If there is no such measure, or if it was taken at several parameters.
+            If there is no such measure, or if it is one of several groups or was taken
+            at several parameters.
         """
         from sktopo.plotting import LambdaCurveDisplay
 
-        results = self._finished()
-        table = results[results["measure"] == measure]
-        choices = table["parameter"].unique().tolist()
-        if not choices:
-            raise ValueError(
-                f"No measure {measure!r}; there are {results['measure'].unique()}."
-            )
-        if parameter is None and (len(choices) == 1 or "" in choices):
-            parameter = "" if "" in choices else choices[0]
-        if parameter not in choices:
-            raise ValueError(
-                f"{measure!r} was taken at several parameters; give one of {choices}."
-            )
-        table = table[table["parameter"] == parameter]
+        table = select_measure(self._finished(), measure, parameter, group)
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
-        label = measure.replace("_", " ") + (f"\n({parameter})" if parameter else "")
-        return LambdaCurveDisplay(table[~other_controls], label).plot(ax=ax)
+        group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]
+        label = measure.replace("_", " ") if group in GROUPS else measure
+        label += f"\n({parameter})" if parameter else ""
+        return LambdaCurveDisplay(
+            table[~other_controls],
+            label,
+            CONTROL,
+            conditions=list(self.conditions_),
+        ).plot(ax=ax)
 
     def report(self, path: str | os.PathLike, dataset: str | None = None) -> None:
         """Write one self-contained HTML page: settings, claims, figures and data.
@@ -827,16 +832,18 @@ def _as_table(found, group, n):
 
 
 def _responses(classifier, X, y):
-    """What the study keeps of a model's responses, as float32 arrays."""
+    """What the study keeps of a model's responses; a column a class of the model."""
     A = classifier.transform(X)
     rows = [np.flatnonzero(y == label)[:PER_CLASS] for label in classifier.classes_]
     rows = np.sort(np.concatenate(rows))
-    r = correlations(A.astype(np.float64))[np.triu_indices(A.shape[1], k=1)]
+    exact, classes = A.astype(np.float64), classifier.classes_
+    r = correlations(exact)[np.triu_indices(A.shape[1], k=1)]
     return {
         "activations": A[rows],
         "class_means": metrics.class_means(A, y).astype(np.float32),
         "readout": classifier.readout_weights_,
-        "average_precision": metrics.average_precision(A, y).astype(np.float32),
+        "average_precision": metrics.average_precision(exact, y, classes),
+        "experts": metrics.expert_units(exact, y, classes=classes),
         "correlations": r[~np.isnan(r)].astype(np.float32),
         "rows": rows.astype(np.int64),
     }
