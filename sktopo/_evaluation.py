@@ -45,10 +45,24 @@ def open_estimator(
     TypeError
         If there is no topographic classifier at the end.
     """
+    for pipeline in _layers(estimator):
+        if isinstance(pipeline, Pipeline) and len(pipeline) > 1:
+            X = pipeline[:-1].transform(X)
+    return find_classifier(estimator), X
+
+
+def find_classifier(estimator: BaseEstimator) -> TopographicCNNClassifier:
+    """Find the fitted topographic classifier, as `open_estimator` without images."""
+    *_, classifier = _layers(estimator)
+    check_is_fitted(classifier)
+    return classifier
+
+
+def _layers(estimator):
+    """An estimator, and what is inside it, down to the topographic classifier."""
     while not isinstance(estimator, TopographicCNNClassifier):
+        yield estimator
         if isinstance(estimator, Pipeline):
-            if len(estimator) > 1:
-                X = estimator[:-1].transform(X)
             estimator = estimator[-1]
         elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
@@ -59,8 +73,7 @@ def open_estimator(
                 f"Expected a fitted TopographicCNNClassifier, or a Pipeline that ends "
                 f"in one; got {type(estimator).__name__}."
             )
-    check_is_fitted(estimator)
-    return estimator, X
+    yield estimator
 
 
 class Evaluation:

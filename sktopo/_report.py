@@ -6,6 +6,7 @@ import base64
 import gzip
 import html
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,17 @@ from sktopo.plotting import (
     GridMapDisplay,
     LambdaCurveDisplay,
 )
-from sktopo.plotting._base import COLORS, CONTROL, bare, new_axes, pyplot
+from sktopo.plotting._base import (
+    as_label,
+    as_text,
+    bare,
+    drawing,
+    legend,
+    plain,
+    pyplot,
+    styles,
+)
+from sktopo.plotting.maps import best_class
 
 # What is drawn against lam: title, group, measure, parameter.
 CURVES = (
@@ -57,21 +68,26 @@ CURVES = (
         "activations, covariance",
     ),
 )
+# Markers of the figures as characters.
+MARKS = dict(zip("osD^vPX*", "\u25cf\u25a0\u25c6\u25b2\u25bc\u271a\u2716\u2605"))
 STYLE = """
 :root { color-scheme: light; --line: #d8dee4; --soft: #57606a; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1180px; padding: 1.2rem; color: #1f2328;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .3rem 0; }
+h1, p, figcaption { overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .4rem; border-bottom: 1px solid var(--line); }
 p, figcaption { max-width: 46rem; }
 .soft, figcaption { color: var(--soft); font-size: .9rem; }
+td .soft { font-size: inherit; }
 .figures { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); }
 .figures.wide {
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); }
 figure { margin: 0; min-width: 0; }
 figure img { width: 100%; height: auto; display: block; }
+.key span { display: inline-block; margin-right: 1.2em; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; width: 100%; }
 th, td { text-align: left; padding: .25rem .6rem; vertical-align: top;
@@ -83,7 +99,8 @@ td.text { min-width: 14rem; }
 .verdict { white-space: nowrap; border-radius: 1em; padding: 0 .6em;
   background: #eaeef2; }
 .replicates { background: #d2f4dc; } .does-not-replicate { background: #ffdfd6; }
-.undecided { background: #fff3c4; }
+.reversed { background: #f6c7d3; } .differs { background: #ffe3b8; }
+.undecided { background: #fff3c4; } .not-testable-guard { background: #e4dcf5; }
 a.button { display: inline-block; padding: .35rem .9rem; border: 1px solid var(--line);
   border-radius: .4rem; text-decoration: none; color: #0a58ca; }
 summary { cursor: pointer; margin: .6rem 0; }
@@ -92,9 +109,18 @@ summary { cursor: pointer; margin: .6rem 0; }
 
 def write_report(study, path, dataset):
     """See `TopographicStudy.report`."""
-    title = "Topographic study" + (
-        f" of {dataset.replace('_', ' ')}" if dataset else ""
-    )
+    plt = pyplot()
+    before = set(plt.get_fignums())
+    try:
+        page = _page(study, dataset)
+    finally:  # those of a section that failed, too
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)
+    write_atomically(path, page.encode())
+
+
+def _page(study, dataset):
+    title = "Topographic study" + (f" of {dataset}" if dataset else "")
     sections = [
         _settings(study),
         _claims(study, dataset),
@@ -107,14 +133,14 @@ def write_report(study, path, dataset):
         _consistency(study),
         _data(study),
     ]
-    page = (
+    return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<body>\n<h1>{html.escape(title)}</h1>\n"
         + "\n".join(sections)
         + "\n</body>\n</html>\n"
     )
-    write_atomically(path, page.encode())
 
 
 # ------------------------------------------------------------------ pieces of a page
@@ -153,14 +179,14 @@ class _Markup(str):
 
 
 def _figure(figure, caption, alt):
-    """A figure as an image inside the page."""
+    """A figure as an image inside the page; the caption's text is escaped."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=170, bbox_inches="tight")
     pyplot().close(figure)
     data = base64.b64encode(buffer.getvalue()).decode()
     return (
         f'<figure><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 
 
@@ -172,11 +198,32 @@ def _figures(figures, wide=False):
     )
 
 
-def _color(study, condition):
-    if condition == "control":
-        return CONTROL
-    names = [name for name in study.conditions_ if name != "control"]
-    return COLORS[names.index(condition) % len(COLORS)]
+def _style(study, condition, **more):
+    """Colour, marker and line of a condition, the same in all figures of a study."""
+    style = styles(study.conditions_)[condition]
+    return {"markersize": 4, **style, "label": as_label(condition), **more}
+
+
+def _key(study):
+    """Which condition has which colour and marker, for figures without a legend."""
+    from matplotlib.colors import to_hex
+
+    parts = []
+    for name in _arms(study):
+        style = styles(study.conditions_)[name]
+        color, mark = to_hex(style["color"]), MARKS[style["marker"]]
+        parts.append(
+            f'<span><b style="color:{color}">{mark}</b> {html.escape(name)}</span>'
+        )
+    return f'<p class="key">{" ".join(parts)}</p>'
+
+
+def _verdict(verdict):
+    """A verdict with a class made of its words."""
+    if not isinstance(verdict, str) or not verdict:
+        return ""
+    css = re.sub("[^a-z]+", "-", verdict.lower()).strip("-")
+    return _Markup(f'<span class="verdict {css}">{html.escape(verdict)}</span>')
 
 
 def _of(results, group, measure, parameter):
@@ -254,10 +301,7 @@ def _claims(study, dataset):
     rows = pd.DataFrame(
         {
             "claim": table["claim"],
-            "verdict": [
-                _Markup(f'<span class="verdict {v.replace(" ", "-")}">{v}</span>')
-                for v in table["verdict"]
-            ],
+            "verdict": [_verdict(verdict) for verdict in table["verdict"]],
             "what": [
                 _Markup(
                     f"<strong>{html.escape(row.contrast)}</strong>: "
@@ -275,7 +319,8 @@ def _claims(study, dataset):
             "p Holm": table["p_holm"],
             "p sign flip": table["p_sign_flip"],
             "n": [f"{n:.0f}" if n > 0 else "" for n in table["n"]],
-        }
+        },
+        dtype=object,  # a column of strings would not keep what is markup apart
     )
     numbers = ["estimate", "delta", "p", "p Holm", "p sign flip", "n"]
     is_test = table["kind"] == "test"
@@ -309,16 +354,19 @@ def _curves(study):
         table = table[table["condition"].isin(_arms(study))]
         if table["value"].notna().sum() == 0:
             continue
-        ax = new_axes(None, figsize=(4, 3.1))
-        display = LambdaCurveDisplay(table.dropna(subset="value"), title).plot(ax=ax)
-        figures.append(_figure(display.figure_, "", f"{title} against lam"))
+        with drawing(None, figsize=(4, 3.1)) as ax:
+            LambdaCurveDisplay(
+                table.dropna(subset="value"), title, conditions=list(study.conditions_)
+            ).plot(ax)
+            ax.get_legend().remove()
+        figures.append(_figure(ax.figure, "", f"{title} against lam"))
     text = (
         "Means over seeds with Student-t 95 % intervals; the grey line and band are "
         "the control. These intervals are of each condition by itself: differences "
         "from the control, which pair the seeds, are in the table of claims and in "
         "the data."
     )
-    return _section("Measures against lam", text, _figures(figures))
+    return _section("Measures against lam", text, _key(study), _figures(figures))
 
 
 def _weight_noise(study):
@@ -327,32 +375,15 @@ def _weight_noise(study):
         start = f"weight noise, head, {scale}, sigma="
         table = study.results_
         table = table[
-            (table["measure"] == "accuracy_change")
+            (table["group"] == "robustness")
+            & (table["measure"] == "accuracy_change")
             & table["parameter"].str.startswith(start)
-        ]
+        ].dropna(subset="value")
         if table.empty:
             continue
         table = table.assign(sigma=table["parameter"].str[len(start) :].astype(float))
-        ax = new_axes(None, figsize=(5, 3.4))
-        for name in _arms(study):
-            part = table[table["condition"] == name]
-            means = part.groupby(["lam", "sigma"])["value"].mean().unstack("lam")
-            color = _color(study, name)
-            ax.plot(
-                means.index, means.mean(axis=1), "o-", ms=4, color=color, label=name
-            )
-            low, high = means.min(axis=1), means.max(axis=1)
-            ax.fill_between(means.index, low, high, color=color, alpha=0.15, lw=0)
-        ax.set_xscale("log")
-        sigmas = sorted(table["sigma"].unique())
-        ax.set_xticks(sigmas, [f"{s:g}" for s in sigmas])
-        ax.minorticks_off()
-        units = {"std": "in standard deviations of the layer", "absolute": "absolute"}
-        ax.set_xlabel(f"weight noise, sigma ({units[scale]})")
-        ax.set_ylabel("accuracy change")
-        ax.legend(frameon=False, fontsize=8)
-        bare(ax)
-        figures.append(_figure(ax.figure, "", f"accuracy under weight noise, {scale}"))
+        figure = _draw_weight_noise(study, table, scale)
+        figures.append(_figure(figure, "", f"accuracy under weight noise, {scale}"))
     if not figures:
         return ""
     text = (
@@ -363,13 +394,36 @@ def _weight_noise(study):
     return _section("Weight noise", text, _figures(figures, wide=True))
 
 
+def _draw_weight_noise(study, table, scale):
+    units = {"std": "in standard deviations of the layer", "absolute": "absolute"}
+    sigmas = sorted(table["sigma"].unique())
+    with drawing(None, figsize=(5, 3.4)) as ax:
+        for name in _arms(study):
+            part = table[table["condition"] == name]
+            means = part.groupby(["lam", "sigma"])["value"].mean().unstack("lam")
+            style = _style(study, name)
+            ax.plot(means.index, means.mean(axis=1), **style)
+            low, high = means.min(axis=1), means.max(axis=1)
+            color = style["color"]
+            ax.fill_between(means.index, low, high, color=color, alpha=0.15, lw=0)
+        ax.set_xscale("log")
+        ax.set_xticks(sigmas, [f"{s:g}" for s in sigmas])
+        ax.minorticks_off()
+        ax.set_xlabel(f"weight noise, sigma ({units[scale]})")
+        ax.set_ylabel("accuracy change")
+        legend(ax)
+        bare(ax)
+    return ax.figure
+
+
 def _winners(study):
     """Which condition is most accurate under each noise, lam chosen on other seeds."""
     title = "Image noise: who is most accurate"
     results = study.results_
     clean = _of(results, "performance", "accuracy", "")
     noisy = results[
-        (results["measure"] == "accuracy_change")
+        (results["group"] == "robustness")
+        & (results["measure"] == "accuracy_change")
         & results["parameter"].str.match(r"image noise, \w+, level=")
     ]
     if clean.empty or noisy.empty:
@@ -377,6 +431,9 @@ def _winners(study):
     keys = ["condition", "lam", "seed"]
     noisy = noisy.merge(clean[[*keys, "value"]], on=keys, suffixes=("", "_clean"))
     noisy["accuracy"] = noisy["value"] + noisy["value_clean"]
+    noisy = noisy.dropna(subset="accuracy")
+    if noisy.empty:
+        return ""
     parts = noisy["parameter"].str.extract(r"image noise, (\w+), level=(.+)")
     noisy["kind"], noisy["level"] = parts[0], parts[1].astype(float)
     seeds = sorted(noisy["seed"].unique())
@@ -395,9 +452,8 @@ def _winners(study):
     )
     means = scored.groupby(["kind", "level", "condition"])["accuracy"].mean()
     table = means.unstack("condition")
-    ax = _draw_winners(study, table)
+    figure = _draw_winners(study, table)
     names = ", ".join(f"{c} {m:g}" for c, m in chosen if c != "control")
-    names = html.escape(names)
     how = f"There is one lam only ({names}); models of {len(scoring)} seeds."
     if scoring != choosing:
         how = (
@@ -406,35 +462,41 @@ def _winners(study):
             f"{len(scoring)}."
         )
     text = (
-        f"{how} Numbers: accuracy of the best, and its lead on the control. Leads are "
-        f"not tested here."
+        f"{html.escape(how)} Numbers: accuracy of the best, and its lead on the "
+        f"control. Leads are not tested here."
     )
-    figure = _figure(ax.figure, "", "the most accurate condition under each noise")
+    figure = _figure(figure, "", "the most accurate condition under each noise")
     return _section(title, text, _figures([figure], wide=True))
 
 
 def _draw_winners(study, table):
     winners = table.idxmax(axis=1).unstack("level")
     best = table.max(axis=1).unstack("level")
-    lead = (table.max(axis=1) - table["control"]).unstack("level")
-    ax = new_axes(None, figsize=(6.4, 2.9))
-    ax.set_xlim(-0.5, winners.shape[1] - 0.5)
-    ax.set_ylim(winners.shape[0] - 0.5, -0.5)
-    for i, j in np.ndindex(winners.shape):
-        color = _color(study, winners.iloc[i, j])
-        box = pyplot().Rectangle(
-            (j - 0.48, i - 0.46), 0.96, 0.92, color=color, alpha=0.3
-        )
-        ax.add_patch(box)
-        name = winners.iloc[i, j].replace("_", "\n")
-        text = f"{name}\n{best.iloc[i, j]:.2f} ({lead.iloc[i, j]:+.2f})"
-        ax.text(j, i, text, ha="center", va="center", fontsize=7)
-    ax.set_xticks(range(winners.shape[1]), [f"{v:g}" for v in winners.columns])
-    ax.set_yticks(range(winners.shape[0]), [k.replace("_", " ") for k in winners.index])
-    ax.set_xlabel("level (share of the value range)")
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    return ax
+    control = table.get("control", np.nan)
+    lead = (table.max(axis=1) - control).unstack("level")
+    with drawing(None, figsize=(6.4, 2.9)) as ax:
+        ax.set_xlim(-0.5, winners.shape[1] - 0.5)
+        ax.set_ylim(winners.shape[0] - 0.5, -0.5)
+        for i, j in np.ndindex(winners.shape):
+            name = winners.iloc[i, j]
+            if name not in study.conditions_:  # none was measured there
+                continue
+            color = _style(study, name)["color"]
+            box = pyplot().Rectangle(
+                (j - 0.48, i - 0.46), 0.96, 0.92, color=color, alpha=0.3
+            )
+            ax.add_patch(box)
+            text = f"{best.iloc[i, j]:.2f} ({lead.iloc[i, j]:+.2f})"
+            text = f"{as_text(name, 16)}\n{text}"
+            place = {"ha": "center", "va": "center", "fontsize": 7}
+            ax.text(j, i, text, **place, **plain(name))
+        levels, kinds = winners.columns, winners.index
+        ax.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
+        ax.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
+        ax.set_xlabel("level (share of the value range)")
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    return ax.figure
 
 
 def _example_cells(study):
@@ -462,22 +524,25 @@ def _maps(study):
         display = GridMapDisplay.from_activations(
             responses["activations"][rows], shape, titles=labels[rows]
         )
-        display.figure_.set_size_inches(6.4, 1.7)
-        caption = html.escape(str(cell))
-        maps.append(_figure(display.figure_, caption, f"maps of {cell}"))
+        maps.append(_figure(display.figure_, str(cell), f"maps of {cell}"))
         precision = responses["average_precision"]
-        best = precision.argmax(axis=1)
-        best = np.where(precision.max(axis=1) >= 0.5, best, -1)
-        display = ExpertMapDisplay(best, shape, study.classes_).plot()
-        experts.append(_figure(display.figure_, caption, f"experts of {cell}"))
+        display = ExpertMapDisplay(
+            best_class(responses["experts"].astype(bool), precision),
+            shape,
+            study.classes_,
+            threshold=0.5,
+            n_images=len(study.labels_),
+            absent=np.flatnonzero(np.isnan(precision).all(axis=0)),
+        ).plot()
+        experts.append(_figure(display.figure_, str(cell), f"experts of {cell}"))
     text = (
-        "Responses of the grid before the ReLU to the first test image of four "
+        "Responses of the grid before the ReLU to the first test image of up to four "
         "classes, one model of each condition. One seed shows what maps look like, "
         "and no effect."
     )
     experts_text = (
-        "Units whose response detects a class with an average precision of .5 or more, "
-        "in the same models."
+        "Units whose response detects a class with an average precision of .5 or more "
+        "and above the class's share of images, in the same models."
     )
     return _section("Maps", text, _figures(maps, wide=True)) + _section(
         "Expert units", experts_text, _figures(experts)
@@ -485,43 +550,48 @@ def _maps(study):
 
 
 def _correlations(study):
-    ax = new_axes(None, figsize=(5, 3.4))
-    for cell in _example_cells(study):
-        display = CorrelationHistogramDisplay(
-            study._responses[cell]["correlations"], cell.condition
-        )
-        display.plot(ax=ax, color=_color(study, cell.condition))
-    ax.legend(frameon=False, fontsize=8)
+    with drawing(None, figsize=(5, 3.4)) as ax:
+        for cell in _example_cells(study):
+            style = _style(study, cell.condition)
+            CorrelationHistogramDisplay(
+                study._responses[cell]["correlations"], cell.condition
+            ).plot(ax, color=style["color"], linestyle=style["linestyle"])
+        ax.set_ylabel("share of the pairs of a model")
+        ax.set_title("")
     figures = [_figure(ax.figure, "One model of each condition.", "pair correlations")]
     table = study.results_
     table = table[
         (table["group"] == "smoothness") & (table["measure"] == "correlation")
     ]
-    if len(table):
-        distance = table["parameter"].str.removeprefix("distance=").astype(int)
-        table = table.assign(distance=distance)
-        ax = new_axes(None, figsize=(5, 3.4))
+    if table["value"].notna().any():
+        figure = _draw_correlations(study, table)
+        caption = f"Mean and 95 % interval over {table['seed'].nunique()} seeds."
+        figures.append(_figure(figure, caption, "correlation against distance"))
+    return _section("Correlation structure", "", _figures(figures, wide=True))
+
+
+def _draw_correlations(study, table):
+    distance = table["parameter"].str.removeprefix("distance=").astype(int)
+    table = table.assign(distance=distance)
+    with drawing(None, figsize=(5, 3.4)) as ax:
         for cell in _example_cells(study):
             part = table[
                 (table["condition"] == cell.condition) & (table["lam"] == cell.lam)
             ]
             wide = part.pivot(index="distance", columns="seed", values="value")
             found = mean_interval(wide.to_numpy(dtype=float))
-            color = _color(study, cell.condition)
             label = cell.condition + (f", lam {cell.lam:g}" if cell.lam else "")
-            ax.plot(wide.index, found["mean"], "o-", ms=3, color=color, label=label)
-            low, high = found["low"], found["high"]
+            style = _style(study, cell.condition, markersize=3, label=as_label(label))
+            ax.plot(wide.index, found["mean"], **style)
+            low, high, color = found["low"], found["high"], style["color"]
             ax.fill_between(wide.index, low, high, color=color, alpha=0.15, lw=0)
         ax.axhline(0, color="0.8", lw=0.8, zorder=0)
         ax.set_ylim(-1, 1)
         ax.set_xlabel("distance on the grid")
         ax.set_ylabel("mean correlation of unit pairs")
-        ax.legend(frameon=False, fontsize=8)
+        legend(ax)
         bare(ax)
-        n = table["seed"].nunique()
-        caption = f"Mean and 95 % interval over {n} seeds."
-        figures.append(_figure(ax.figure, caption, "correlation against distance"))
-    return _section("Correlation structure", "", _figures(figures, wide=True))
+    return ax.figure
 
 
 def _trade_offs(study):
@@ -540,26 +610,26 @@ def _trade_offs(study):
         name: _of(results, *where).set_index(keys)["value"]
         for name, where in axes.items()
     }
-    table = pd.DataFrame(columns)
+    table = pd.DataFrame(columns).reset_index(names=keys)
     x, *others = axes
     figures = []
     for y in others:
-        if table[[x, y]].dropna().empty:
+        points = table.dropna(subset=[x, y])
+        if points.empty:
             continue
-        ax = new_axes(None, figsize=(4, 3.1))
-        for name in _arms(study):
-            part = table.loc[[name]]
-            ax.scatter(part[x], part[y], s=18, color=_color(study, name), label=name)
-        ax.set_xlabel(x)
-        ax.set_ylabel(y)
-        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": 2}
-        ax.legend(frameon=False, fontsize=8, **place)
-        bare(ax)
+        with drawing(None, figsize=(4, 3.1)) as ax:
+            for name in _arms(study):
+                part = points[points["condition"] == name]
+                style = _style(study, name, linestyle="none")
+                ax.plot(part[x], part[y], **style)
+            ax.set_xlabel(x)
+            ax.set_ylabel(y)
+            bare(ax)
         figures.append(_figure(ax.figure, "", f"{y} against {x}"))
     if not figures:
         return ""
-    text = "A point is a model, of any seed and lam."
-    return _section("Accuracy, smoothness and robustness", text, _figures(figures))
+    title, text = "Accuracy, smoothness and robustness", "A point is a model."
+    return _section(title, text, _key(study), _figures(figures))
 
 
 def _consistency(study):

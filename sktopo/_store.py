@@ -374,10 +374,10 @@ class Store:
 
 def _parse_table(text, group):
     table = pd.read_csv(io.BytesIO(text), dtype=str, keep_default_na=False)
-    if list(table) != list(COLUMNS) or not len(table):
-        raise ValueError(f"columns {list(table)}, {len(table)} rows")
-    # float reads what repr wrote to the last bit
-    table["value"] = table["value"].map(float)
+    if list(table) != list(COLUMNS):
+        raise ValueError(f"it has columns {list(table)}")
+    # float reads what repr wrote to the last bit; a small grid may have no rows
+    table["value"] = table["value"].map(float).astype(np.float64)
     table["n"] = table["n"].map(int).astype(np.int64)
     if not (table["group"] == group).all():
         raise ValueError(f"rows of another group than {group!r}")

@@ -25,6 +25,7 @@ from sktopo._files import describe, digest
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
 from sktopo._run import response_shapes, run_cells
+from sktopo._select import select_measure
 from sktopo._statistics import compare, summarise
 from sktopo._store import RESPONSES, Cell, Store, describe_settings, table_name
 from sktopo.classifier import TopographicCNNClassifier
@@ -650,7 +651,14 @@ class TopographicStudy(BaseEstimator):
             return pd.DataFrame(columns=columns)
         return pd.concat(tables, ignore_index=True)[columns]
 
-    def plot(self, measure: str, parameter: str | None = None, ax=None):
+    def plot(
+        self,
+        measure: str,
+        parameter: str | None = None,
+        ax=None,
+        *,
+        group: str | None = None,
+    ):
         """Draw a measure against lam, with intervals over seeds.
 
         Parameters
@@ -661,6 +669,8 @@ class TopographicStudy(BaseEstimator):
             What it was taken at. None: the only one, or the one without a parameter.
         ax : Axes, default=None
             Where to draw. None: a new figure.
+        group : str, default=None
+            Group of the measure, where several groups have one of that name.
 
         Returns
         -------
@@ -670,27 +680,22 @@ class TopographicStudy(BaseEstimator):
         Raises
         ------
         ValueError
-            If there is no such measure, or if it was taken at several parameters.
+            If there is no such measure, or if it is one of several groups or was taken
+            at several parameters.
         """
         from sktopo.plotting import LambdaCurveDisplay
 
-        results = self._finished()
-        table = results[results["measure"] == measure]
-        choices = table["parameter"].unique().tolist()
-        if not choices:
-            raise ValueError(
-                f"No measure {measure!r}; there are {results['measure'].unique()}."
-            )
-        if parameter is None and (len(choices) == 1 or "" in choices):
-            parameter = "" if "" in choices else choices[0]
-        if parameter not in choices:
-            raise ValueError(
-                f"{measure!r} was taken at several parameters; give one of {choices}."
-            )
-        table = table[table["parameter"] == parameter]
+        table = select_measure(self._finished(), measure, parameter, group)
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
-        label = measure.replace("_", " ") + (f"\n({parameter})" if parameter else "")
-        return LambdaCurveDisplay(table[~other_controls], label).plot(ax=ax)
+        group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]
+        label = measure.replace("_", " ") if group in GROUPS else measure
+        label += f"\n({parameter})" if parameter else ""
+        return LambdaCurveDisplay(
+            table[~other_controls],
+            label,
+            CONTROL,
+            conditions=list(self.conditions_),
+        ).plot(ax=ax)
 
     def report(self, path: str | os.PathLike, dataset: str | None = None) -> None:
         """Write one self-contained HTML page: settings, claims, figures and data.

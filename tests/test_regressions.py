@@ -358,7 +358,7 @@ def test_missing_or_mixed_labels(y, rng):
 
 
 def test_a_constant_unit_is_never_an_expert():
-    """Its average precision is the class's prevalence, whatever rounding makes of it."""
+    """Its average precision is its prevalence, whatever rounding makes of it."""
     for n in range(2, 60):
         for positives in range(1, n):
             y = np.arange(n) < positives

@@ -251,7 +251,8 @@ def eccentricity_profile(
     Bunch
         With profile (n_units, n_rings), the mean response over the probes of each ring,
         nan for a ring without probes; radius (n_rings,), the ring's middle; n
-        (n_rings,), its number of probes; and per unit E_abs, the mean radius weighted
+        (n_rings,), its number of probes; blank (n_units,), the response to none; and
+        per unit E_abs, the mean radius weighted
         by the size of the response's difference from blank, in either direction;
         relative_abs, E_abs / E_flat, the primary measure: 1 is no preference, less the
         centre, more the rim; E and relative, the same of the rectified response above
@@ -310,6 +311,7 @@ def eccentricity_profile(
         profile=profile,
         radius=radius,
         n=n,
+        blank=blank,
         E=E,
         E_abs=E_abs,
         E_flat=E_flat,

@@ -10,7 +10,17 @@ from sklearn.base import BaseEstimator
 from sktopo import metrics
 from sktopo._evaluation import open_estimator
 from sktopo.metrics._checks import check_activations, correlations
-from sktopo.plotting._base import CONTROL, bare, legend, new_axes
+from sktopo.plotting._base import (
+    CONTROL,
+    bare,
+    drawing,
+    entitle,
+    legend,
+    line_style,
+    numbers,
+    patch_style,
+    write,
+)
 
 
 class CorrelationDistanceDisplay:
@@ -118,18 +128,23 @@ class CorrelationDistanceDisplay:
         CorrelationDistanceDisplay
             Itself.
         """
-        ax = new_axes(ax)
-        style = {"marker": "o", "ms": 4, "label": self.name, **kwargs}
+        style = {"marker": "o", "markersize": 4, "label": self.name}
+        style = line_style(style, kwargs)
         distance = self.table["distance"]
-        (self.line_,) = ax.plot(distance, self.table["correlation"], **style)
-        if "null_mean" in self.table:
-            ax.plot(distance, self.table["null_mean"], ls=":", color=CONTROL)
-        ax.axhline(0, color="0.8", lw=0.8, zorder=0)
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.set_xlabel("distance on the grid (steps)")
-        ax.set_ylabel("mean correlation of pairs (r)")
-        legend(ax, self.name)
-        bare(ax)
+        with drawing(ax) as ax:
+            (self.line_,) = ax.plot(distance, self.table["correlation"], **style)
+            if "null_mean" in self.table:
+                ax.plot(distance, self.table["null_mean"], ls=":", color=CONTROL)
+            ax.axhline(0, color="0.8", lw=0.8, zorder=0)
+            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.set_xlabel("distance on the grid (steps)")
+            ax.set_ylabel("mean correlation of pairs (r)")
+            title = "correlation of units by distance"
+            if "n_pairs" in self.table:
+                title += f"\nn = {self.table['n_pairs'].sum()} pairs"
+            legend(ax)
+            entitle(ax, title)
+            bare(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -168,7 +183,7 @@ class CorrelationHistogramDisplay:
     """
 
     def __init__(self, correlations: ArrayLike, name: str | None = None):
-        self.correlations = np.asarray(correlations, dtype=float)
+        self.correlations = numbers(correlations)
         self.name = name
 
     @classmethod
@@ -239,21 +254,23 @@ class CorrelationHistogramDisplay:
         CorrelationHistogramDisplay
             Itself.
         """
-        ax = new_axes(ax)
-        share = np.full(len(self.correlations), 1 / max(len(self.correlations), 1))
+        n_pairs = len(self.correlations)
         style = {
             "bins": np.linspace(-1, 1, 41),
-            "weights": share,
+            "weights": np.full(n_pairs, 1 / max(n_pairs, 1)),
             "histtype": "step",
-            "lw": 1.5,
+            "linewidth": 1.5,
             "label": self.name,
         }
-        self.counts_, _, _ = ax.hist(self.correlations, **{**style, **kwargs})
-        ax.set_xlim(-1, 1)
-        ax.set_xlabel("correlation of two units (r)")
-        ax.set_ylabel(f"share of {len(self.correlations)} pairs")
-        legend(ax, self.name, loc="upper left")
-        bare(ax)
+        style = patch_style(style, kwargs)
+        with drawing(ax) as ax:
+            self.counts_, _, _ = ax.hist(self.correlations, **style)
+            ax.set_xlim(-1, 1)
+            ax.set_xlabel("correlation of two units (r)")
+            ax.set_ylabel(f"share of {n_pairs} pairs")
+            legend(ax)
+            entitle(ax, f"correlations of all units\nn = {n_pairs} pairs")
+            bare(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -350,17 +367,19 @@ class DifferenceByDistanceDisplay:
         DifferenceByDistanceDisplay
             Itself.
         """
-        ax = new_axes(ax)
         profile = self.result.profile
-        style = {"marker": "o", "ms": 4, "label": self.name, **kwargs}
-        (self.line_,) = ax.plot(profile["distance"], profile["difference"], **style)
-        ax.set_ylim(bottom=0)
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.set_xlabel("distance on the grid (steps)")
-        ax.set_ylabel(self.label)
-        title = f"smoothness {self.result.smoothness:.2f}, {self.result.n_units} units"
-        ax.set_title(title, fontsize=9)
-        legend(ax, self.name)
-        bare(ax)
+        style = {"marker": "o", "markersize": 4, "label": self.name}
+        style = line_style(style, kwargs)
+        smoothness, n_units = self.result.smoothness, self.result.n_units
+        with drawing(ax) as ax:
+            (self.line_,) = ax.plot(profile["distance"], profile["difference"], **style)
+            ax.set_ylim(bottom=0)
+            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.set_xlabel("distance on the grid (steps)")
+            write(ax.yaxis.label, self.label, 36)
+            title = f"smoothness {smoothness:.2f}, n = {n_units} units"
+            legend(ax)
+            entitle(ax, f"difference of units by distance\n{title}")
+            bare(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self

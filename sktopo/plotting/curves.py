@@ -9,9 +9,20 @@ from scipy.stats import t as student_t
 from sklearn.base import BaseEstimator
 
 from sktopo import metrics
-from sktopo._evaluation import open_estimator
+from sktopo._evaluation import find_classifier
 from sktopo.measure import _eccentricity
-from sktopo.plotting._base import COLORS, CONTROL, bare, legend, new_axes
+from sktopo.plotting._base import (
+    CONTROL,
+    as_label,
+    bare,
+    check_names,
+    drawing,
+    entitle,
+    legend,
+    line_style,
+    styles,
+    write,
+)
 from sktopo.robustness import image_noise_curve, pruning_curve, weight_noise_curve
 
 _AXES = {
@@ -19,11 +30,19 @@ _AXES = {
     "level": "image noise (share of the value range)",
     "fraction": "share of units silenced",
 }
+_TITLES = {
+    "sigma": "accuracy under weight noise",
+    "level": "accuracy under image noise",
+    "fraction": "accuracy with units silenced",
+}
 _CURVES = {
     "weight": weight_noise_curve,
     "image": image_noise_curve,
     "pruning": pruning_curve,
 }
+
+# Columns that say which measure a row is of.
+_KINDS = {"group", "measure", "parameter"}
 
 
 class RobustnessDisplay:
@@ -134,45 +153,51 @@ class RobustnessDisplay:
         axis = next((name for name in _AXES if name in self.curve), None)
         if axis is None:
             raise ValueError(f"Not a robustness curve: columns {list(self.curve)}.")
-        ax = new_axes(ax)
-        by = {"level": "kind", "fraction": "order"}.get(axis)
-        names = self.curve[by] if by else pd.Series("", index=self.curve.index)
-        self.lines_ = {}
-        for name, part in self.curve.groupby(names, sort=False):
-            accuracy = part.groupby(axis)["accuracy"].agg(["mean", "min", "max"])
-            parts = [str(v).replace("_", " ") for v in (self.name, name) if v]
-            style = {
-                "marker": "o",
-                "ms": 4,
-                "label": ", ".join(parts) or None,
-                **kwargs,
+        with drawing(ax) as ax:
+            self.lines_ = {
+                kind: self._draw(ax, axis, kind, part, kwargs)
+                for kind, part in self._parts(axis)
             }
-            (line,) = ax.plot(accuracy.index, accuracy["mean"], **style)
-            if len(part) > len(accuracy):
-                ax.fill_between(
-                    accuracy.index,
-                    accuracy["min"],
-                    accuracy["max"],
-                    color=line.get_color(),
-                    alpha=0.15,
-                    lw=0,
-                )
-            self.lines_[name] = line
-        clean = self.curve.attrs.get("clean_accuracy")
-        if clean is not None:
-            ax.axhline(clean, color="0.7", lw=0.8, ls="--", zorder=0)
-        ax.set_xlabel(_AXES[axis])
-        n_images = self.curve.attrs.get("n_images")
-        ax.set_ylabel(f"accuracy (n = {n_images})" if n_images else "accuracy")
-        if any(line.get_label()[:1] != "_" for line in ax.lines):
-            ax.legend(frameon=False, fontsize=8)
-        bare(ax)
+            clean = self.curve.attrs.get("clean_accuracy")
+            if clean is not None:
+                ax.axhline(clean, color="0.7", lw=0.8, ls="--", zorder=0)
+            ax.set_xlabel(_AXES[axis])
+            n_images = self.curve.attrs.get("n_images")
+            ax.set_ylabel(f"accuracy (n = {n_images})" if n_images else "accuracy")
+            legend(ax)
+            entitle(ax, _TITLES[axis] + (f"\nn = {n_images} images" * bool(n_images)))
+            bare(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
+    def _parts(self, axis):
+        """Rows of the curve by kind of noise or order of pruning."""
+        by = {"level": "kind", "fraction": "order"}.get(axis)
+        if by is None:
+            return [("", self.curve)]
+        return self.curve.groupby(by, sort=False)
+
+    def _draw(self, ax, axis, kind, part, kwargs):
+        """Draw a curve and, of several repeats, their range."""
+        accuracy = part.groupby(axis)["accuracy"].agg(["mean", "min", "max"])
+        kind = str(kind).replace("_", " ")
+        name = ", ".join(str(v) for v in (self.name, kind) if v not in (None, ""))
+        style = {"marker": "o", "markersize": 4, "label": name or None}
+        style = line_style(style, kwargs)
+        (line,) = ax.plot(accuracy.index, accuracy["mean"], **style)
+        if len(part) > len(accuracy):
+            low, high = accuracy["min"], accuracy["max"]
+            color = line.get_color()
+            ax.fill_between(accuracy.index, low, high, color=color, alpha=0.15, lw=0)
+        return line
+
 
 class EccentricityDisplay:
-    """Response to probes against their distance from the centre of the image.
+    """How much probes change units, against their distance from the image's centre.
+
+    Units respond with numbers of very different size; so a unit's change from its
+    response to a blank image, in either direction, is divided by the mean of its
+    changes over all distances. A unit without preference lies at 1 everywhere.
 
     Parameters
     ----------
@@ -189,6 +214,9 @@ class EccentricityDisplay:
         The figure.
     line_ : Line2D
         Mean over units.
+    relative_ : ndarray of shape (n_units, n_rings)
+        Relative change of each unit in the rings that have probes; nan for units that
+        no probe changes.
 
     Examples
     --------
@@ -206,7 +234,14 @@ class EccentricityDisplay:
 
     @classmethod
     def from_activations(
-        cls, A: ArrayLike, eccentricity: ArrayLike, *, name=None, ax=None, **kwargs
+        cls,
+        A: ArrayLike,
+        eccentricity: ArrayLike,
+        *,
+        blank: ArrayLike = 0.0,
+        name=None,
+        ax=None,
+        **kwargs,
     ) -> EccentricityDisplay:
         """Draw the profile of responses of any framework.
 
@@ -216,6 +251,8 @@ class EccentricityDisplay:
             Responses to `sktopo.stimuli.eccentricity_probes`.
         eccentricity : array-like of shape (n_probes,)
             Distance of each probe from the centre, 1 at the nearer border.
+        blank : array-like of shape () or (n_units,), default=0.0
+            Response to `sktopo.stimuli.blank`.
         name : str, default=None
             Label of the curve.
         ax : Axes, default=None
@@ -228,7 +265,7 @@ class EccentricityDisplay:
         EccentricityDisplay
             The display.
         """
-        profile = metrics.eccentricity_profile(A, eccentricity)
+        profile = metrics.eccentricity_profile(A, eccentricity, blank)
         return cls(profile, name).plot(ax=ax, **kwargs)
 
     @classmethod
@@ -240,7 +277,7 @@ class EccentricityDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier.
+            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
         name : str, default=None
             Label of the curve.
         ax : Axes, default=None
@@ -253,7 +290,7 @@ class EccentricityDisplay:
         EccentricityDisplay
             The display.
         """
-        classifier, _ = open_estimator(estimator, None)
+        classifier = find_classifier(estimator)
         return cls(_eccentricity(classifier), name).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> EccentricityDisplay:
@@ -271,21 +308,40 @@ class EccentricityDisplay:
         EccentricityDisplay
             Itself.
         """
-        ax = new_axes(ax)
         rings = self.profile.n > 0
-        radius, values = self.profile.radius[rings], self.profile.profile[:, rings]
-        style = {"marker": "o", "ms": 4, "label": self.name, **kwargs}
-        (self.line_,) = ax.plot(radius, values.mean(axis=0), **style)
-        low, high = np.percentile(values, (25, 75), axis=0)
-        color = self.line_.get_color()
-        ax.fill_between(radius, low, high, color=color, alpha=0.15, lw=0)
-        ax.set_xlim(0, 1)
-        ax.set_xlabel("distance from the centre (1: nearer border)")
-        ax.set_ylabel(f"response of {len(values)} units")
-        legend(ax, self.name)
-        bare(ax)
+        radius = self.profile.radius[rings]
+        self.relative_ = self._relative()[:, rings]
+        values = self.relative_[~np.isnan(self.relative_).any(axis=1)]
+        style = {"marker": "o", "markersize": 4, "label": self.name}
+        style = line_style(style, kwargs)
+        with drawing(ax) as ax:
+            mean = values.mean(axis=0) if len(values) else np.full(len(radius), np.nan)
+            (self.line_,) = ax.plot(radius, mean, **style)
+            if len(values):
+                low, high = np.percentile(values, (25, 75), axis=0)
+                color = self.line_.get_color()
+                ax.fill_between(radius, low, high, color=color, alpha=0.15, lw=0)
+            ax.axhline(1, color="0.8", lw=0.8, zorder=0)
+            ax.set_xlim(0, 1)
+            ax.set_ylim(bottom=0)
+            ax.set_xlabel("eccentricity (1: nearer border)")
+            ax.set_ylabel("change by a probe / its mean\n(1: no preference)")
+            title = f"{len(values)} of {len(self.relative_)} units respond"
+            legend(ax)
+            entitle(ax, f"units against eccentricity\nmean, quartiles; {title}")
+            bare(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _relative(self):
+        """Size of each unit's change from blank, over its mean in all rings."""
+        profile, blank = self.profile.profile, np.asarray(self.profile.blank)
+        change = np.abs(profile - blank[:, None])
+        size = np.maximum(np.abs(np.nan_to_num(profile)).max(axis=1), np.abs(blank))
+        # what rounding leaves of equal responses is no change
+        change[change <= 1e-12 * size[:, None]] = 0
+        mean = np.nan_to_num(change).sum(axis=1) / (self.profile.n > 0).sum()
+        return change / np.where(mean > 0, mean, np.nan)[:, None]
 
 
 class LambdaCurveDisplay:
@@ -299,6 +355,11 @@ class LambdaCurveDisplay:
         Name of the measure, with its unit.
     control : str, default="control"
         Name of the condition that is drawn as a band.
+    conditions : sequence of str, default=None
+        All conditions of the study in its order, which decides their colours: give
+        them where the table may lack some. None: those of the table.
+    names : sequence of str, default=None
+        What the legend calls the conditions, in their order. None: by their names.
 
     Attributes
     ----------
@@ -321,11 +382,19 @@ class LambdaCurveDisplay:
     """
 
     def __init__(
-        self, table: pd.DataFrame, label: str = "value", control: str = "control"
+        self,
+        table: pd.DataFrame,
+        label: str = "value",
+        control: str = "control",
+        *,
+        conditions=None,
+        names=None,
     ):
         self.table = table
         self.label = label
         self.control = control
+        self.conditions = conditions
+        self.names = names
 
     def plot(self, ax=None, **kwargs) -> LambdaCurveDisplay:
         """Draw means and intervals over seeds.
@@ -345,47 +414,107 @@ class LambdaCurveDisplay:
         Raises
         ------
         ValueError
-            If a column is missing.
+            If a column is missing, a model has several values, there is a condition
+            beside `conditions`, or there are not as many names as conditions.
         """
-        wanted = {"condition", "lam", "seed", "value"}
-        if missing := sorted(wanted - set(self.table)):
+        table = self._check_table()
+        labels = self._labels(table)
+        self.summary_ = _summarise(table)
+        looks = styles(labels, self.control)
+        is_control = self.summary_["condition"] == self.control
+        others = self.summary_[~is_control & (self.summary_["n"] > 0)]
+        groups = list(others.groupby("condition", sort=False))
+        with drawing(ax) as ax:
+            for row in self.summary_[is_control].itertuples():
+                _draw_control(ax, row, labels[self.control])
+            for i, (name, part) in enumerate(groups):
+                style = {**looks[name], "label": labels[name]}
+                # side by side, so that intervals of one lam do not hide each other
+                place = i - (len(groups) - 1) / 2
+                shift = min(1.05, 1.12 ** (2 / max(len(groups) - 1, 1))) ** place
+                _draw_condition(ax, part.sort_values("lam"), shift, style, kwargs)
+            _set_lams(ax, sorted(others["lam"].unique()))
+            write(ax.yaxis.label, self.label, 36)
+            legend(ax)
+            entitle(ax, self._title())
+            bare(ax)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _check_table(self):
+        """Rows of the table, one a model; the control's lam is 0."""
+        wanted = ["condition", "lam", "seed", "value"]
+        if missing := sorted(set(wanted) - set(self.table)):
             raise ValueError(f"The table lacks the columns {missing}.")
-        ax = new_axes(ax)
         table = self.table.copy()
         table.loc[table["condition"] == self.control, "lam"] = 0
-        groups = table.groupby(["condition", "lam"], sort=False)["value"]
-        summary = groups.agg(["mean", "std", "count"]).reset_index()
-        n = summary["count"]
-        half = student_t.ppf(0.975, np.maximum(n - 1, 1)) * summary["std"] / np.sqrt(n)
-        summary["low"], summary["high"] = summary["mean"] - half, summary["mean"] + half
-        summary = summary.rename(columns={"count": "n"}).drop(columns="std")
+        table["value"] = table["value"].astype(float)
+        # a control may be told once for each lam
+        table = table.drop_duplicates([*wanted, *_KINDS.intersection(table)])
+        models = table[wanted[:3]]
+        if models.duplicated().any():
+            model = models[models.duplicated()].iloc[0].to_dict()
+            several = {
+                name: table[name].unique().tolist()
+                for name in sorted(_KINDS.intersection(table))
+                if table[name].nunique() > 1
+            }
+            raise ValueError(
+                f"A model needs one value; {model} has several. Choose the rows of one "
+                f"measure{f' among {several}' if several else ''}."
+            )
+        return table
 
-        of_control = summary[summary["condition"] == self.control]
-        for row in of_control.itertuples():
-            ax.axhline(row.mean, color=CONTROL, lw=1.2, label=self.control)
-            if row.n > 1:
-                ax.axhspan(row.low, row.high, color=CONTROL, alpha=0.15, lw=0)
-        others = summary[summary["condition"] != self.control]
-        groups = list(others.groupby("condition", sort=False))
-        for i, (color, (name, part)) in enumerate(zip(COLORS, groups)):
-            part = part.sort_values("lam")
-            reach = np.nan_to_num(part["high"] - part["mean"])
-            style = {"fmt": "o-", "ms": 4, "capsize": 2, "color": color, "label": name}
-            # side by side, so that intervals of one lam do not hide each other
-            lam = part["lam"] * 1.05 ** (i - (len(groups) - 1) / 2)
-            ax.errorbar(lam, part["mean"], reach, **{**style, **kwargs})
-        lams = sorted(others["lam"].unique())
-        if lams and min(lams) > 0:
-            ax.set_xscale("log")
-            ax.set_xticks(lams, [f"{lam:g}" for lam in lams])
-            ax.minorticks_off()
-            ax.set_xlim(lams[0] / 1.4, lams[-1] * 1.4)
-        ax.set_xlabel("weight of the spatial loss, lam")
-        seeds = sorted(set(n))
-        count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        ax.set_ylabel(self.label)
-        ax.set_title(f"mean and 95 % interval, n = {count} seeds", fontsize=9)
-        ax.legend(frameon=False, fontsize=8)
-        bare(ax)
-        self.ax_, self.figure_, self.summary_ = ax, ax.figure, summary
-        return self
+    def _labels(self, table):
+        """What the legend calls each condition, in the order of the conditions."""
+        found = table["condition"].unique().tolist()
+        known = found if self.conditions is None else list(self.conditions)
+        if unknown := [name for name in found if name not in known]:
+            raise ValueError(f"conditions lacks {unknown}, which the table holds.")
+        names = check_names(self.names, len(known), "names", "conditions")
+        return dict(zip(known, known if names is None else names))
+
+    def _title(self):
+        n = sorted(set(self.summary_["n"]) - {0})
+        if not n:
+            return "no model has a value"
+        count = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
+        return f"mean and 95 % interval, n = {count} seeds"
+
+
+def _summarise(table):
+    """Mean and Student-t interval over seeds, of each condition and lam."""
+    groups = table.groupby(["condition", "lam"], sort=False)["value"]
+    summary = groups.agg(["mean", "std", "count"]).reset_index()
+    n = summary["count"]
+    half = student_t.ppf(0.975, np.maximum(n - 1, 1)) * summary["std"] / np.sqrt(n)
+    summary["low"], summary["high"] = summary["mean"] - half, summary["mean"] + half
+    return summary.rename(columns={"count": "n"}).drop(columns="std")
+
+
+def _draw_control(ax, row, label):
+    """A line, and a band where there is an interval."""
+    ax.axhline(row.mean, color=CONTROL, lw=1.2, label=as_label(label))
+    if row.n > 1:
+        ax.axhspan(row.low, row.high, color=CONTROL, alpha=0.15, lw=0)
+
+
+def _draw_condition(ax, part, shift, style, kwargs):
+    """Means and intervals of one condition."""
+    reach = np.nan_to_num(part["high"] - part["mean"])
+    style = {"markersize": 4, "capsize": 2, **style}
+    if "fmt" in kwargs:  # a short form of the others
+        style = {k: v for k, v in style.items() if k not in ("marker", "linestyle")}
+        if set(str(kwargs["fmt"])) & set("bgrcmykwC") and kwargs["fmt"] != "none":
+            del style["color"]
+    ax.errorbar(part["lam"] * shift, part["mean"], reach, **line_style(style, kwargs))
+
+
+def _set_lams(ax, lams):
+    """An axis of the weights that were used."""
+    if lams and min(lams) > 0:
+        ax.set_xscale("log")
+        ax.set_xticks(lams, [f"{lam:g}" for lam in lams])
+        ax.minorticks_off()
+        ax.set_xlim(lams[0] / 1.4, lams[-1] * 1.4)
+    ax.set_xlabel("weight of the spatial loss, lam")

@@ -7,21 +7,29 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sktopo import metrics
-from sktopo._evaluation import open_estimator
+from sktopo._evaluation import Evaluation, open_estimator
+from sktopo._images import as_array_like
 from sktopo.grid import Grid
 from sktopo.measure import _orientation
 from sktopo.metrics._checks import check_activations
 from sktopo.plotting._base import (
-    COLORS,
     DIVERGING,
-    MANY_COLORS,
     NEUTRAL,
     SEQUENTIAL,
+    as_label,
     as_picture,
+    as_text,
+    check_names,
+    drawing,
+    entitle,
     hue_circle,
-    new_axes,
+    image_style,
+    legend,
+    numbers,
+    palette,
     pyplot,
     symmetric_limit,
+    write,
 )
 
 
@@ -61,13 +69,25 @@ class GridMapDisplay:
     def __init__(
         self, maps: ArrayLike, titles=None, label: str = "response (pre-ReLU)"
     ):
-        self.maps = np.asarray(maps, dtype=float)
-        self.titles = titles
+        self.maps = numbers(maps)
+        if self.maps.ndim != 3 or not self.maps.size:
+            raise ValueError(
+                f"maps must be (n_maps, rows, columns), with one map or more; got "
+                f"{self.maps.shape}."
+            )
+        self.titles = check_names(titles, len(self.maps), "titles", "maps")
         self.label = label
 
     @classmethod
     def from_estimator(
-        cls, estimator: BaseEstimator, X: ArrayLike, *, titles=None, ax=None, **kwargs
+        cls,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        *,
+        titles=None,
+        label: str = "response (pre-ReLU)",
+        ax=None,
+        **kwargs,
     ) -> GridMapDisplay:
         """Draw the responses of a fitted classifier to a few images.
 
@@ -79,6 +99,8 @@ class GridMapDisplay:
             A few images.
         titles : sequence of str, default=None
             One an image.
+        label : str, default="response (pre-ReLU)"
+            What the colour means, with its unit.
         ax : Axes or sequence of Axes, default=None
             Where to draw; one axes an image.
         **kwargs : dict
@@ -90,7 +112,8 @@ class GridMapDisplay:
             The display.
         """
         classifier, X = open_estimator(estimator, X)
-        return cls(classifier.activation_maps(X), titles).plot(ax=ax, **kwargs)
+        maps = classifier.activation_maps(X)
+        return cls(maps, titles, label).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_activations(
@@ -99,6 +122,7 @@ class GridMapDisplay:
         grid_shape: tuple[int, int],
         *,
         titles=None,
+        label: str = "response (pre-ReLU)",
         ax=None,
         **kwargs,
     ) -> GridMapDisplay:
@@ -112,6 +136,8 @@ class GridMapDisplay:
             Rows and columns.
         titles : sequence of str, default=None
             One an image.
+        label : str, default="response (pre-ReLU)"
+            What the colour means, with its unit.
         ax : Axes or sequence of Axes, default=None
             Where to draw; one axes an image.
         **kwargs : dict
@@ -123,7 +149,8 @@ class GridMapDisplay:
             The display.
         """
         A, grid, _ = check_activations(A, grid_shape)
-        return cls(A.reshape(-1, *grid.shape), titles).plot(ax=ax, **kwargs)
+        maps = A.reshape(-1, *grid.shape)
+        return cls(maps, titles, label).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_values(
@@ -132,6 +159,7 @@ class GridMapDisplay:
         grid_shape: tuple[int, int],
         *,
         label: str = "value",
+        titles=None,
         ax=None,
         **kwargs,
     ) -> GridMapDisplay:
@@ -145,6 +173,8 @@ class GridMapDisplay:
             Rows and columns.
         label : str, default="value"
             What the value is, with its unit.
+        titles : sequence of str, default=None
+            One title. None: the label.
         ax : Axes, default=None
             Where to draw.
         **kwargs : dict
@@ -161,13 +191,14 @@ class GridMapDisplay:
             If there is not one value for each unit.
         """
         grid = Grid(grid_shape)
-        if np.size(values) != grid.n_units:
+        values = numbers(values)
+        if values.size != grid.n_units:
             raise ValueError(
                 f"values must hold one value for each of {grid.n_units} units of a "
-                f"grid of {grid.shape}; got {np.size(values)}."
+                f"grid of {grid.shape}; got {values.size}."
             )
-        maps = np.reshape(values, (1, *grid.shape))
-        return cls(maps, label=label).plot(ax=ax, **kwargs)
+        maps = values.reshape(1, *grid.shape)
+        return cls(maps, titles, label).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> GridMapDisplay:
         """Draw the maps with one colour scale.
@@ -190,35 +221,63 @@ class GridMapDisplay:
             If there are not as many axes as maps.
         """
         n_maps = len(self.maps)
-        if ax is None:
-            columns = min(n_maps, 6)
-            rows = -(-n_maps // columns)
-            size = (1.3 * columns + 1.1, 1.4 * rows + 0.3)
-            _, ax = pyplot().subplots(
-                rows, columns, figsize=size, layout="constrained", squeeze=False
-            )
-            for spare in ax.ravel()[n_maps:]:
+        if ax is not None:
+            ax = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+            if len(ax) != n_maps:
+                raise ValueError(f"{n_maps} map(s) need as many axes; got {len(ax)}.")
+        style = image_style(self.maps, self._scale(), kwargs)
+        shape, size = self._layout()
+        own = ax is None
+        with drawing(ax, size, shape) as axes:
+            for spare in axes.ravel()[n_maps:]:
                 spare.remove()
-            ax = ax.ravel()[:n_maps]
-        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-        if len(axes) != n_maps:
-            raise ValueError(f"{n_maps} map(s) need as many axes; got {len(axes)}.")
-        known = self.maps[np.isfinite(self.maps)]
-        if (known < 0).any():
-            limit = symmetric_limit(self.maps)
-            style = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
-        else:
-            low, high = (known.min(), known.max()) if len(known) else (0, 1)
-            style = {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
-        for i, (axis, values) in enumerate(zip(axes, self.maps)):
-            axis.set_facecolor(NEUTRAL)
-            image = axis.imshow(values, **{**style, **kwargs})
-            as_picture(axis)
-            if self.titles is not None:
-                axis.set_title(str(self.titles[i]), fontsize=9)
-        axes[0].figure.colorbar(image, ax=list(axes), label=self.label, shrink=0.8)
+            axes = axes.ravel()[:n_maps]
+            for axis, values in zip(axes, self.maps):
+                axis.set_facecolor(NEUTRAL)
+                image = axis.imshow(values, **style)
+                as_picture(axis)
+            bar = axes[0].figure.colorbar(image, ax=list(axes), shrink=0.8)
+            bar.ax.yaxis.label.set_fontsize(9)
+            write(bar.ax.yaxis.label, self.label, 24)
+            self._entitle(axes, own)
         self.ax_, self.figure_ = axes, axes[0].figure
         return self
+
+    def _scale(self):
+        """Colours of all maps: about zero if there are negative values."""
+        known = self.maps[np.isfinite(self.maps)]
+        if (known < 0).any():
+            limit = symmetric_limit(known)
+            return {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
+        low, high = (known.min(), known.max()) if len(known) else (0, 1)
+        return {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
+
+    def _layout(self):
+        """Rows and columns of axes in a new figure, and its size in inches."""
+        n_maps, n_rows, n_columns = self.maps.shape
+        columns = min(n_maps, 6)
+        rows = -(-n_maps // columns)
+        side = 2.2 if n_maps == 1 else 1.3
+        height = side * float(np.clip(n_rows / n_columns, 0.4, 2.5))
+        titles = [as_text(title, 18) for title in self.titles or [""]]
+        lines = max(title.count("\n") + 1 for title in titles)
+        size = (side * columns + 1.1, (height + 0.15 * lines) * rows + 0.4)
+        return (rows, columns), size
+
+    def _entitle(self, axes, own):
+        """A title for each map, and in a figure of our own what they are."""
+        n_maps, n_rows, n_columns = self.maps.shape
+        what = f"{self.label}, {n_rows} x {n_columns} units"
+        if n_maps == 1 and self.titles is None:
+            entitle(axes[0], what)
+            return
+        titles = self.titles or [f"map {i + 1}" for i in range(n_maps)]
+        for ax, title in zip(axes, titles):
+            ax.set_title("", fontsize=9)
+            write(ax.title, title, 18)
+        if own:
+            title = axes[0].figure.suptitle("", fontsize=9)
+            write(title, what, 20 * min(n_maps, 6))
 
 
 class ExpertMapDisplay:
@@ -231,7 +290,13 @@ class ExpertMapDisplay:
     grid_shape : tuple of (int, int)
         Rows and columns.
     class_names : sequence of str
-        Names of the classes.
+        Names of the classes, in the order of the indices.
+    threshold : float, default=None
+        Least average precision of an expert, for the title.
+    n_images : int, default=None
+        Number of images, for the title.
+    absent : sequence of int, default=()
+        Indices of classes without images, of which a unit can be no expert.
 
     Attributes
     ----------
@@ -252,10 +317,33 @@ class ExpertMapDisplay:
     ['cat (1)', 'dog (2)', 'no expert (1)']
     """
 
-    def __init__(self, classes, grid_shape: tuple[int, int], class_names):
-        self.classes = np.asarray(classes)
-        self.grid_shape = grid_shape
+    def __init__(
+        self,
+        classes,
+        grid_shape: tuple[int, int],
+        class_names,
+        *,
+        threshold: float | None = None,
+        n_images: int | None = None,
+        absent=(),
+    ):
+        self.classes = np.asarray(as_array_like(classes)).ravel()
+        self.grid_shape = Grid(grid_shape).shape
         self.class_names = [str(name) for name in class_names]
+        self.threshold = threshold
+        self.n_images = n_images
+        self.absent = [int(index) for index in absent]
+        n_units, n_classes = Grid(grid_shape).n_units, len(self.class_names)
+        if len(self.classes) != n_units:
+            raise ValueError(
+                f"classes must hold one index for each of {n_units} units of a grid of "
+                f"{self.grid_shape}; got {len(self.classes)}."
+            )
+        if not np.isin(self.classes, range(-1, n_classes)).all():
+            raise ValueError(
+                f"classes must be indices of {n_classes} class_names, or -1; got "
+                f"{np.unique(self.classes).tolist()}."
+            )
 
     @classmethod
     def from_activations(
@@ -265,6 +353,8 @@ class ExpertMapDisplay:
         grid_shape: tuple[int, int],
         *,
         threshold: float = 0.5,
+        classes: ArrayLike | None = None,
+        class_names=None,
         ax=None,
         **kwargs,
     ) -> ExpertMapDisplay:
@@ -281,6 +371,10 @@ class ExpertMapDisplay:
         threshold : float, default=0.5
             Least average precision of an expert. A unit that is an expert of several
             classes counts for the one that it detects best.
+        classes : array-like of shape (n_classes,), default=None
+            The classes, of which y may lack some. None: those in y, sorted.
+        class_names : sequence of str, default=None
+            Their names, in the order of `classes`. None: the labels.
         ax : Axes, default=None
             Where to draw.
         **kwargs : dict
@@ -291,12 +385,20 @@ class ExpertMapDisplay:
         ExpertMapDisplay
             The display.
         """
-        check_activations(A, grid_shape)
-        precision = metrics.average_precision(A, y)
-        best = np.where(
-            precision.max(axis=1) >= threshold, precision.argmax(axis=1), -1
+        A, _, y = check_activations(A, grid_shape, y)
+        classes = np.unique(y) if classes is None else np.atleast_1d(classes)
+        precision = metrics.average_precision(A, y, classes)
+        experts = metrics.expert_units(A, y, threshold, classes=classes)
+        names = check_names(class_names, len(classes), "class_names", "classes")
+        display = cls(
+            best_class(experts, precision),
+            grid_shape,
+            classes if names is None else names,
+            threshold=threshold,
+            n_images=len(y),
+            absent=np.flatnonzero(np.isnan(precision).all(axis=0)),
         )
-        return cls(best, grid_shape, np.unique(y)).plot(ax=ax, **kwargs)
+        return display.plot(ax=ax, **kwargs)
 
     @classmethod
     def from_estimator(
@@ -306,6 +408,7 @@ class ExpertMapDisplay:
         y: ArrayLike,
         *,
         threshold: float = 0.5,
+        class_names=None,
         ax=None,
         **kwargs,
     ) -> ExpertMapDisplay:
@@ -321,6 +424,8 @@ class ExpertMapDisplay:
             Class labels.
         threshold : float, default=0.5
             Least average precision of an expert.
+        class_names : sequence of str, default=None
+            Names of the classes, in the order of ``classes_``. None: its labels.
         ax : Axes, default=None
             Where to draw.
         **kwargs : dict
@@ -331,12 +436,15 @@ class ExpertMapDisplay:
         ExpertMapDisplay
             The display.
         """
-        classifier, X = open_estimator(estimator, X)
+        evaluation = Evaluation(estimator, X, y)
+        classifier = evaluation.classifier
         return cls.from_activations(
-            classifier.transform(X),
-            y,
+            classifier.transform(evaluation.X),
+            evaluation.y,
             classifier.grid_.shape,
             threshold=threshold,
+            classes=classifier.classes_,
+            class_names=class_names,
             ax=ax,
             **kwargs,
         )
@@ -356,40 +464,65 @@ class ExpertMapDisplay:
         ExpertMapDisplay
             Itself.
         """
-        plt = pyplot()
+        pyplot()
         from matplotlib.colors import ListedColormap
         from matplotlib.patches import Patch
 
-        ax = new_axes(ax, figsize=(4.2, 2.9))
         n_classes = len(self.class_names)
-        colors = COLORS if n_classes <= len(COLORS) else MANY_COLORS
-        if n_classes > len(MANY_COLORS):
-            colors = plt.get_cmap("viridis")(np.linspace(0, 1, n_classes))
-        colors = list(colors)[:n_classes]
+        indices = np.array([*range(n_classes), -1])
         # grey first: index -1
-        palette = ListedColormap([NEUTRAL, *colors])
-        ax.imshow(
-            self.classes.reshape(self.grid_shape),
-            **{"cmap": palette, "vmin": -1.5, "vmax": n_classes - 0.5, **kwargs},
-        )
-        as_picture(ax)
-        names = [*self.class_names, "no expert"]
-        indices = [*range(n_classes), -1]
-        handles = [
-            Patch(color=color, label=f"{name} ({(self.classes == index).sum()})")
-            for name, index, color in zip(names, indices, [*colors, NEUTRAL])
-        ]
-        ax.legend(
-            handles=handles,
-            title="expert of (units)",
-            loc="center left",
-            bbox_to_anchor=(1.02, 0.5),
-            frameon=False,
-            fontsize=8,
-            title_fontsize=8,
-        )
+        colors = ListedColormap([NEUTRAL, *palette(n_classes)])
+        style = {"cmap": colors, "vmin": -1.5, "vmax": n_classes - 0.5}
+        style = image_style(indices, style, kwargs)
+        with drawing(ax, figsize=(4.2, 2.9)) as ax:
+            image = ax.imshow(self.classes.reshape(self.grid_shape), **style)
+            as_picture(ax)
+            # as the image draws them, whatever colours the user chose
+            colors = image.cmap(image.norm(indices))
+            handles = [
+                Patch(color=color, label=as_label(label))
+                for color, label in zip(colors, self._labels(indices))
+            ]
+            legend(ax, "expert of (units)", handles)
+            entitle(ax, self._title())
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _labels(self, indices):
+        """Names, and how many experts there are."""
+        for index, name in zip(indices, [*self.class_names, "no expert"]):
+            n_units = (self.classes == index).sum()
+            yield f"{name} ({'no image' if index in self.absent else n_units})"
+
+    def _title(self):
+        n_experts, n_units = (self.classes >= 0).sum(), len(self.classes)
+        title = f"{n_experts} of {n_units} units are experts"
+        parts = []
+        if self.threshold is not None:
+            parts.append(f"average precision \u2265 {self.threshold:g}")
+        if self.n_images is not None:
+            parts.append(f"n = {self.n_images}")
+        return "\n".join([title, ", ".join(parts)]) if parts else title
+
+
+def best_class(experts, precision):
+    """Index of the class that each unit detects best, -1 of those that are no expert.
+
+    Parameters
+    ----------
+    experts : ndarray of shape (n_units, n_classes), bool
+        From `sktopo.metrics.expert_units`.
+    precision : ndarray of shape (n_units, n_classes)
+        From `sktopo.metrics.average_precision`, of the same classes; nan where a class
+        has no image.
+
+    Returns
+    -------
+    ndarray of shape (n_units,)
+        Indices.
+    """
+    among = np.where(experts, precision, -1)
+    return np.where(np.any(experts, axis=1), among.argmax(axis=1), -1)
 
 
 class OrientationMapDisplay:
@@ -424,8 +557,8 @@ class OrientationMapDisplay:
     """
 
     def __init__(self, preferred, strength, grid_shape: tuple[int, int]):
-        self.preferred = np.asarray(preferred, dtype=float)
-        self.strength = np.asarray(strength, dtype=float)
+        self.preferred = numbers(preferred)
+        self.strength = numbers(strength)
         self.grid_shape = grid_shape
 
     @classmethod
@@ -487,24 +620,30 @@ class OrientationMapDisplay:
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import ListedColormap, Normalize
 
-        ax = new_axes(ax)
         known = ~np.isnan(self.preferred)
-        weight = np.where(known, np.clip(self.strength, 0, 1), 0)
+        weight = np.where(known, np.clip(np.nan_to_num(self.strength), 0, 1), 0)
         colors = hue_circle(np.nan_to_num(self.preferred) / 180)
         image = weight[:, None] * colors + (1 - weight[:, None]) * float(NEUTRAL)
-        ax.imshow(image.reshape(*self.grid_shape, 3), **kwargs)
-        # bars, since hues alone are not told apart by everyone
+        image = image.reshape(*self.grid_shape, 3)
+        circle = ListedColormap(hue_circle(np.linspace(0, 1, 256, endpoint=False)))
+        with drawing(ax) as ax:
+            ax.imshow(image, **image_style(image, {"cmap": None}, kwargs))
+            self._draw_bars(ax, known, weight)
+            as_picture(ax)
+            scale = ScalarMappable(Normalize(0, 180), circle)
+            bar = ax.figure.colorbar(scale, ax=ax, shrink=0.8)
+            bar.set_label("preferred orientation (degrees)")
+            bar.set_ticks([0, 45, 90, 135, 180])
+            title = f"{known.sum()} of {len(known)} units prefer one"
+            entitle(ax, f"preferred orientations\n{title}")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _draw_bars(self, ax, known, weight):
+        """Bars, since hues alone are not told apart by everyone."""
         row, column = Grid(self.grid_shape).coordinates[known].T
         theta = np.deg2rad(self.preferred[known])
         reach = 0.45 * np.sqrt(weight[known])
-        dx, dy = reach * np.cos(theta), -reach * np.sin(theta)
+        up = -1 if ax.yaxis_inverted() else 1
+        dx, dy = reach * np.cos(theta), up * reach * np.sin(theta)
         ax.plot([column - dx, column + dx], [row - dy, row + dy], color="0.15", lw=1)
-        as_picture(ax)
-        circle = ListedColormap(hue_circle(np.linspace(0, 1, 256, endpoint=False)))
-        scale = ScalarMappable(Normalize(0, 180), circle)
-        bar = ax.figure.colorbar(scale, ax=ax, shrink=0.8)
-        bar.set_label("preferred orientation (degrees)")
-        bar.set_ticks([0, 45, 90, 135, 180])
-        ax.set_title(f"{known.sum()} of {len(known)} units prefer one", fontsize=9)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self

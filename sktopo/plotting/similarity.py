@@ -7,8 +7,18 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sktopo import metrics
-from sktopo._evaluation import open_estimator
-from sktopo.plotting._base import DIVERGING, new_axes
+from sktopo._evaluation import find_classifier
+from sktopo.plotting._base import (
+    DIVERGING,
+    as_text,
+    check_names,
+    drawing,
+    entitle,
+    image_style,
+    numbers,
+    plain,
+    write,
+)
 
 
 class RSMDisplay:
@@ -22,6 +32,8 @@ class RSMDisplay:
         Names of the rows.
     label : str, default="cosine similarity"
         What the colour means.
+    class_names : sequence of str, default=None
+        Names of the rows, if these are classes; instead of `names`.
 
     Attributes
     ----------
@@ -40,14 +52,37 @@ class RSMDisplay:
     (-1.0, 1.0)
     """
 
-    def __init__(self, matrix: ArrayLike, names=None, label: str = "cosine similarity"):
-        self.matrix = np.asarray(matrix, dtype=float)
-        self.names = names
+    def __init__(
+        self,
+        matrix: ArrayLike,
+        names=None,
+        label: str = "cosine similarity",
+        *,
+        class_names=None,
+    ):
+        self.matrix = numbers(matrix)
+        n_rows = len(self.matrix)
+        if self.matrix.shape != (n_rows, n_rows):
+            raise ValueError(f"matrix must be square; got {self.matrix.shape}.")
+        if names is not None and class_names is not None:
+            raise ValueError("Give names or class_names, which name the same rows.")
         self.label = label
+        self.class_names = check_names(class_names, n_rows, "class_names", "classes")
+        self.names = check_names(names, n_rows, "names", "rows")
+        if self.names is None:
+            self.names = self.class_names
 
     @classmethod
     def from_rows(
-        cls, V: ArrayLike, *, metric: str = "cosine", names=None, ax=None, **kwargs
+        cls,
+        V: ArrayLike,
+        *,
+        metric: str = "cosine",
+        names=None,
+        class_names=None,
+        label: str | None = None,
+        ax=None,
+        **kwargs,
     ) -> RSMDisplay:
         """Compare the rows of any array and draw their similarity.
 
@@ -59,6 +94,10 @@ class RSMDisplay:
             As for `sktopo.metrics.representational_similarity`.
         names : sequence of str, default=None
             Names of the rows.
+        class_names : sequence of str, default=None
+            Names of the rows, if these are classes; instead of `names`.
+        label : str, default=None
+            What the colour means. None: the metric.
         ax : Axes, default=None
             Where to draw.
         **kwargs : dict
@@ -70,21 +109,38 @@ class RSMDisplay:
             The display.
         """
         matrix = metrics.representational_similarity(V, metric)
-        label = "cosine similarity" if metric == "cosine" else "correlation (r)"
-        return cls(matrix, names, label).plot(ax=ax, **kwargs)
+        if label is None:
+            label = "cosine similarity" if metric == "cosine" else "correlation (r)"
+        display = cls(matrix, names, label, class_names=class_names)
+        return display.plot(ax=ax, **kwargs)
 
     @classmethod
     def from_estimator(
-        cls, estimator: BaseEstimator, *, metric: str = "cosine", ax=None, **kwargs
+        cls,
+        estimator: BaseEstimator,
+        *,
+        metric: str = "cosine",
+        names=None,
+        class_names=None,
+        label: str | None = None,
+        ax=None,
+        **kwargs,
     ) -> RSMDisplay:
         """Draw the similarity of the readout's classes.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier with three classes or more.
+            A fitted TopographicCNNClassifier with three classes or more, or a Pipeline
+            that ends in one.
         metric : {"cosine", "correlation"}, default="cosine"
             As for `sktopo.metrics.representational_similarity`.
+        names : sequence of str, default=None
+            The same as `class_names`.
+        class_names : sequence of str, default=None
+            Names of the classes, in the order of ``classes_``. None: its labels.
+        label : str, default=None
+            What the colour means. None: the metric.
         ax : Axes, default=None
             Where to draw.
         **kwargs : dict
@@ -95,9 +151,18 @@ class RSMDisplay:
         RSMDisplay
             The display.
         """
-        classifier, _ = open_estimator(estimator, None)
-        weights, names = classifier.readout_weights_, classifier.classes_
-        return cls.from_rows(weights, metric=metric, names=names, ax=ax, **kwargs)
+        classifier = find_classifier(estimator)
+        if names is None and class_names is None:
+            class_names = classifier.classes_
+        return cls.from_rows(
+            classifier.readout_weights_,
+            metric=metric,
+            names=names,
+            class_names=class_names,
+            label=label,
+            ax=ax,
+            **kwargs,
+        )
 
     def plot(self, ax=None, **kwargs) -> RSMDisplay:
         """Draw the matrix on a scale from -1 to 1.
@@ -114,13 +179,28 @@ class RSMDisplay:
         RSMDisplay
             Itself.
         """
-        ax = new_axes(ax)
-        style = {"cmap": DIVERGING, "vmin": -1, "vmax": 1, **kwargs}
-        self.image_ = ax.imshow(self.matrix, **style)
-        if self.names is not None:
-            names = [str(name) for name in self.names]
-            ax.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-            ax.set_yticks(range(len(names)), names, fontsize=8)
-        ax.figure.colorbar(self.image_, ax=ax, label=self.label, shrink=0.8)
+        n = len(self.matrix)
+        style = {"cmap": DIVERGING, "vmin": -1, "vmax": 1}
+        style = image_style(self.matrix, style, kwargs)
+        # a row needs the height of a line of text, up to a page
+        side = 2.2 if self.names is None else float(np.clip(0.15 * n, 2.2, 11))
+        with drawing(ax, figsize=(side + 1.3, side + 0.7)) as ax:
+            self.image_ = ax.imshow(self.matrix, **style)
+            if self.names is not None:
+                self._name_rows(ax)
+            rows = "rows" if self.class_names is None else "classes"
+            entitle(ax, f"{self.label} of {n} {rows}")
+            bar = ax.figure.colorbar(self.image_, ax=ax, shrink=0.8)
+            write(bar.ax.yaxis.label, self.label, 36)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _name_rows(self, ax):
+        """Names at both sides, as large as the rows allow."""
+        n = len(self.names)
+        height = 72 * ax.get_window_extent().height / ax.figure.dpi
+        size = float(np.clip(0.8 * height / n, 3, 8))
+        names = [as_text(name, 24) for name in self.names]
+        style = {"fontsize": size, **plain("".join(names))}
+        ax.set_xticks(range(n), names, rotation=90, **style)
+        ax.set_yticks(range(n), names, **style)

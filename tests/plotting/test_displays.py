@@ -88,7 +88,8 @@ def test_orientation_map(fitted, held_out):
     image = display.ax_.images[0].get_array().reshape(-1, 3)
     np.testing.assert_allclose(image[~known], 0.85)
     assert len(display.ax_.lines) == known.sum()
-    assert display.ax_.get_title() == f"{known.sum()} of 121 units prefer one"
+    title = f"preferred orientations\n{known.sum()} of 121 units prefer one"
+    assert display.ax_.get_title() == title
     bar = display.figure_.axes[-1]
     assert bar.get_ylabel() == "preferred orientation (degrees)"
     # bars stand as the orientation says: 90 degrees is upright
@@ -174,10 +175,14 @@ def test_eccentricity(fitted):
     )
     rings = profile.n > 0
     np.testing.assert_allclose(display.line_.get_xdata(), profile.radius[rings])
+    rest = fitted.transform(stimuli.blank((8, 8), (0, 16)))[0]
+    change = np.abs(profile.profile[:, rings] - rest[:, None])
+    relative = change / change.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(display.relative_, relative, rtol=1e-4)
     np.testing.assert_allclose(
-        display.line_.get_ydata(), profile.profile.mean(axis=0)[rings], rtol=1e-5
+        display.line_.get_ydata(), relative.mean(axis=0), rtol=1e-4
     )
-    assert display.ax_.get_ylabel() == "response of 121 units"
+    assert "121 of 121 units" in display.ax_.get_title()
 
 
 def test_rsm(fitted):
@@ -198,7 +203,8 @@ def test_difference_by_distance():
     ).plot()
     assert display.line_.get_ydata().tolist() == [1, 2, 3, 4, 5]
     assert display.ax_.get_ylabel() == "difference (degrees)"
-    assert display.ax_.get_title() == "smoothness 0.80, 6 units"
+    title = "difference of units by distance\nsmoothness 0.80, n = 6 units"
+    assert display.ax_.get_title() == title
     assert display.ax_.get_ylim()[0] == 0
     same = plotting.DifferenceByDistanceDisplay.from_values(np.arange(6.0), (1, 6))
     assert same.line_.get_ydata().tolist() == [1, 2, 3, 4, 5]

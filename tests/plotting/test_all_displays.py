@@ -1,0 +1,574 @@
+"""What holds for every display, whatever names, data and axes it is given."""
+
+import inspect
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("agg")
+from matplotlib import pyplot as plt
+from matplotlib.colors import LogNorm, Normalize, to_rgba
+from matplotlib.text import Text
+
+from sktopo import metrics, plotting
+from sktopo.plotting import _base
+
+NAMES = ["a$b", "$\\alpha", "$x_$", "_x", "50%", "<b>&\"'", "line\nend", "ü", "a\\b#{"]
+LONG = "a name that goes on and on " * 8
+RNG = np.random.default_rng(0)
+A, Y = RNG.normal(size=(60, 12)), np.arange(60) % 3
+RADII = np.linspace(0, 1, 60)
+SHAPE = (3, 4)
+
+
+def lam_table(names, lams=(0.3, 1.0), seeds=3):
+    rows = [("control", 0.0, seed, RNG.normal()) for seed in range(seeds)]
+    for name in names:
+        rows += [(name, m, s, RNG.normal()) for m in lams for s in range(seeds)]
+    return pd.DataFrame(rows, columns=["condition", "lam", "seed", "value"])
+
+
+def robustness_curve():
+    levels = np.repeat([0.1, 0.5, 1.0], 4)
+    curve = pd.DataFrame({"sigma": levels, "accuracy": RNG.uniform(size=12)})
+    curve.attrs["n_images"] = 60
+    return curve
+
+
+# Each display with a name of the user's wherever it shows one.
+DISPLAYS = {
+    "CorrelationDistanceDisplay": lambda name, **k: (
+        plotting.CorrelationDistanceDisplay.from_activations(A, SHAPE, name=name, **k)
+    ),
+    "CorrelationHistogramDisplay": lambda name, **k: (
+        plotting.CorrelationHistogramDisplay.from_activations(A, name=name, **k)
+    ),
+    "DifferenceByDistanceDisplay": lambda name, **k: (
+        plotting.DifferenceByDistanceDisplay.from_values(
+            A[0], SHAPE, name=name, label=name, **k
+        )
+    ),
+    "EccentricityDisplay": lambda name, **k: (
+        plotting.EccentricityDisplay.from_activations(A, RADII, name=name, **k)
+    ),
+    "ExpertMapDisplay": lambda name, **k: plotting.ExpertMapDisplay.from_activations(
+        A, Y, SHAPE, class_names=[name, "b", "c"], **k
+    ),
+    "GridMapDisplay": lambda name, **k: plotting.GridMapDisplay.from_activations(
+        A[:3], SHAPE, titles=[name, "b", "c"], label=name, **k
+    ),
+    "LambdaCurveDisplay": lambda name, **k: plotting.LambdaCurveDisplay(
+        lam_table([name, "as"]), label=name
+    ).plot(**k),
+    "OrientationMapDisplay": lambda name, **k: plotting.OrientationMapDisplay(
+        np.linspace(0, 170, 12), np.ones(12), SHAPE
+    ).plot(**k),
+    "RSMDisplay": lambda name, **k: plotting.RSMDisplay.from_rows(
+        A[:3], names=[name, "b", "c"], label=name, **k
+    ),
+    "RobustnessDisplay": lambda name, **k: plotting.RobustnessDisplay(
+        robustness_curve(), name
+    ).plot(**k),
+}
+IMAGES = ("ExpertMapDisplay", "GridMapDisplay", "OrientationMapDisplay", "RSMDisplay")
+CURVES = [name for name in DISPLAYS if name not in IMAGES]
+each_display = pytest.mark.parametrize("kind", DISPLAYS)
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def texts(figure):
+    return [text for text in figure.findobj(Text) if text.get_text()]
+
+
+def axes_of(kind):
+    """Axes of a user's, in a figure without any layout."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 5))
+    return figure, axes if kind == "GridMapDisplay" else axes[1]
+
+
+def outside(figure):
+    """How far what is drawn reaches beyond its figure, in inches at any side."""
+    figure.canvas.draw()
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return max(-box.x0, -box.y0, box.x1 - width, box.y1 - height)
+
+
+def test_the_list_is_complete():
+    assert sorted(DISPLAYS) == sorted(plotting.__all__)
+
+
+# ------------------------------------------------------------------ text
+
+
+@pytest.mark.parametrize("name", NAMES)
+@each_display
+def test_what_a_user_named_is_drawn_as_it_is(kind, name):
+    display = DISPLAYS[kind](name)
+    display.figure_.canvas.draw()
+    if kind == "OrientationMapDisplay":  # shows no names
+        return
+    shown = [text for text in texts(display.figure_) if name in text.get_text()]
+    assert shown
+    for text in shown:
+        assert "$" not in name or not text.get_parse_math()
+    assert outside(display.figure_) < 0.01
+
+
+@each_display
+def test_long_and_unprintable_names_leave_room_for_the_picture(kind):
+    for name in (LONG, "x" * 300, "tab\tbell\a", "\n" * 3):
+        display = DISPLAYS[kind](name)
+        assert outside(display.figure_) < 0.01
+        for ax in np.atleast_1d(display.ax_):
+            assert ax.get_window_extent().width > 70
+        plt.close("all")
+
+
+@each_display
+def test_every_display_has_a_title(kind):
+    display = DISPLAYS[kind]("WS")
+    axes = np.atleast_1d(display.ax_)
+    assert display.figure_.get_suptitle() or all(ax.get_title() for ax in axes)
+    if kind != "GridMapDisplay":
+        _, ax = plt.subplots()
+        title = DISPLAYS[kind]("WS", ax=ax).ax_.get_title()
+        assert title
+        assert DISPLAYS[kind]("WS", ax=ax).ax_.get_title() == title
+        ax.set_title("mine")
+        assert DISPLAYS[kind]("WS", ax=ax).ax_.get_title() == "mine"
+
+
+def test_titles_and_labels_of_the_users_own_can_be_markup():
+    display = DISPLAYS["LambdaCurveDisplay"]("plain")
+    display.ax_.set_title(r"$\alpha$")
+    display.ax_.set_ylabel(r"$\beta$")
+    for text in (display.ax_.title, display.ax_.yaxis.label):
+        assert text.get_parse_math()
+    _, ax = plt.subplots()
+    ax.plot([0, 1], label=r"$\gamma$")
+    DISPLAYS["CorrelationDistanceDisplay"]("_x", ax=ax)
+    mine, ours = ax.get_legend().get_texts()
+    assert mine.get_text() == r"$\gamma$"
+    assert mine.get_parse_math()
+    assert ours.get_text() == "_x"
+
+
+def test_two_curves_of_one_axes_keep_their_names():
+    _, ax = plt.subplots()
+    for name in ("_x", "$a$", "b"):
+        DISPLAYS["CorrelationDistanceDisplay"](name, ax=ax)
+    shown = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert shown == ["_x", "$a$", "b"]
+
+
+# ------------------------------------------------------------------ room
+
+
+@each_display
+def test_legends_lie_in_the_figure_and_not_on_the_data(kind):
+    displays = [DISPLAYS[kind]("a name of some length")]
+    figure, ax = axes_of(kind)
+    displays.append(DISPLAYS[kind]("WS", ax=ax))
+    assert figure.get_size_inches().tolist() == [12, 5]
+    for display in displays:
+        assert outside(display.figure_) < 0.01
+        for ax in np.atleast_1d(display.ax_):
+            if ax.get_legend() is not None:
+                legend = ax.get_legend().get_window_extent()
+                assert not legend.overlaps(ax.get_window_extent())
+
+
+def test_the_legend_of_many_classes_is_whole(tmp_path):
+    for n in (10, 11, 40):
+        names = [f"class number {i}" for i in range(n)]
+        classes = np.arange(121) % (n + 1) - 1
+        display = plotting.ExpertMapDisplay(classes, (11, 11), names).plot()
+        assert len(display.ax_.get_legend().get_texts()) == n + 1
+        assert outside(display.figure_) < 0.01
+
+
+@pytest.mark.parametrize("layout", [None, "constrained", "compressed", "tight"])
+def test_layouts_of_the_user_leave_room_for_legends(layout):
+    figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout=layout)
+    DISPLAYS["ExpertMapDisplay"]("a", ax=axes[0, 0])
+    DISPLAYS["LambdaCurveDisplay"]("a", ax=axes[0, 1])
+    DISPLAYS["EccentricityDisplay"]("a", ax=axes[1, 0])
+    assert outside(figure) < 0.01
+
+
+@each_display
+def test_a_display_that_fails_leaves_no_figure_open(kind):
+    before = plt.get_fignums()
+    wrong = {"cmap": "no such map"} if kind in IMAGES else {"color": "no such color"}
+    if kind == "OrientationMapDisplay":
+        wrong = {"interpolation": "no such"}
+    with pytest.raises(ValueError, match="no such"):
+        DISPLAYS[kind]("WS", **wrong)
+    with pytest.raises((AttributeError, TypeError)):
+        DISPLAYS[kind]("WS", no_such_property=1)
+    assert plt.get_fignums() == before
+
+
+# ------------------------------------------------------------------ matplotlib's words
+
+
+def lines_of(display):
+    if hasattr(display, "lines_"):
+        return list(display.lines_.values())
+    if hasattr(display, "line_"):
+        return [display.line_]
+    return [box.lines[0] for box in display.ax_.containers if box.lines]
+
+
+SHORT = {"c": "red", "lw": 3, "ls": "--", "ms": 7, "mfc": "blue", "marker": "s"}
+WHOLE = {
+    "color": "red",
+    "linewidth": 3,
+    "linestyle": "--",
+    "markersize": 7,
+    "markerfacecolor": "blue",
+    "marker": "s",
+}
+
+
+@pytest.mark.parametrize("given", [SHORT, WHOLE])
+@pytest.mark.parametrize("kind", CURVES)
+def test_curves_know_every_alias(kind, given):
+    if kind == "CorrelationHistogramDisplay":
+        given = {k: v for k, v in given.items() if not k.startswith("m")}
+        patch = DISPLAYS[kind]("WS", **given).ax_.patches[0]
+        assert patch.get_edgecolor() == to_rgba("red")
+        assert patch.get_linewidth() == 3
+        assert patch.get_linestyle() != "-"
+        return
+    lines = lines_of(DISPLAYS[kind]("WS", **given))
+    assert lines
+    for line in lines:
+        assert line.get_color() == "red"
+        assert (line.get_linewidth(), line.get_linestyle()) == (3, "--")
+        assert (line.get_markersize(), line.get_marker()) == (7, "s")
+        assert line.get_markerfacecolor() == "blue"
+
+
+def test_format_of_error_bars():
+    for fmt, color in (("s--", "#0072B2"), ("rs", "r")):
+        line = lines_of(DISPLAYS["LambdaCurveDisplay"]("ws", fmt=fmt))[0]
+        assert (line.get_marker(), line.get_color()) == ("s", color)
+    DISPLAYS["LambdaCurveDisplay"]("ws", fmt="none")
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_images_take_a_norm(kind):
+    norm = Normalize(-3, 3)
+    display = DISPLAYS[kind]("WS", norm=norm)
+    for ax in np.atleast_1d(display.ax_):
+        assert ax.images[0].norm is norm
+        assert ax.images[0].get_clim() == (-3, 3)
+    DISPLAYS[kind]("WS", norm="linear").figure_.canvas.draw()
+    DISPLAYS[kind]("WS", cmap="cividis", vmin=-1, vmax=2, alpha=0.5)
+
+
+def test_maps_of_one_figure_share_a_norm_without_limits():
+    maps = np.arange(1, 25.0).reshape(2, 3, 4)
+    for norm in (LogNorm(), "log"):
+        display = plotting.GridMapDisplay(maps).plot(norm=norm)
+        first, second = (ax.images[0] for ax in display.ax_)
+        assert first.norm is second.norm
+        assert first.get_clim() == (1, 24)
+
+
+def test_the_legend_of_experts_has_the_colours_of_the_map():
+    display = plotting.ExpertMapDisplay([0, -1, 1, 1], (2, 2), ["a", "b"])
+    ax = display.plot(cmap="viridis").ax_
+    image = ax.images[0]
+    colors = [box.get_facecolor() for box in ax.get_legend().get_patches()]
+    assert np.allclose(colors, image.to_rgba(np.array([0, 1, -1])))
+
+
+def test_bars_stand_as_the_orientation_says_on_any_axes():
+    for origin in ("upper", "lower"):
+        display = plotting.OrientationMapDisplay([45.0], [1], (1, 1)).plot(
+            origin=origin
+        )
+        (x0, x1), (y0, y1) = display.ax_.transData.transform(
+            display.ax_.lines[0].get_xydata()
+        ).T
+        assert (x1 - x0) * (y1 - y0) > 0
+
+
+# ------------------------------------------------------------------ names
+
+
+def from_methods(kind):
+    display = getattr(plotting, kind)
+    return [getattr(display, name) for name in dir(display) if name.startswith("from_")]
+
+
+@each_display
+def test_constructor_and_from_methods_take_the_same_names(kind):
+    words = {"name", "names", "class_names", "titles", "label"}
+    own = set(inspect.signature(getattr(plotting, kind)).parameters)
+    for method in from_methods(kind):
+        assert set(inspect.signature(method).parameters) & words == own & words
+
+
+def wrong_names():
+    table, matrix = lam_table(["a"]), np.eye(3)
+    yield "names", lambda n: plotting.RSMDisplay(matrix, n)
+    yield "names", lambda n: plotting.RSMDisplay.from_rows(matrix, names=n)
+    yield "class_names", lambda n: plotting.RSMDisplay(matrix, class_names=n)
+    yield "titles", lambda n: plotting.GridMapDisplay(A.reshape(-1, 3, 4), n)
+    yield (
+        "class_names",
+        lambda n: plotting.ExpertMapDisplay.from_activations(
+            A, Y, SHAPE, class_names=n
+        ),
+    )
+    yield "names", lambda n: plotting.LambdaCurveDisplay(table, names=n).plot()
+
+
+@pytest.mark.parametrize(("word", "make"), wrong_names())
+def test_a_wrong_number_of_names_is_told(word, make):
+    for names in (["only one"], list("abcdefgh"), "abc"):
+        with pytest.raises(ValueError, match=rf"{word} must hold one name for each"):
+            make(names)
+    assert plt.get_fignums() == []
+
+
+def test_names_of_rows_and_classes(fitted):
+    matrix = metrics.representational_similarity(fitted.readout_weights_)
+    names = [f"digit {i}" for i in range(10)]
+    for word in ("names", "class_names"):
+        for display in (
+            plotting.RSMDisplay(matrix, **{word: names}).plot(),
+            plotting.RSMDisplay.from_rows(fitted.readout_weights_, **{word: names}),
+            plotting.RSMDisplay.from_estimator(fitted, **{word: names}),
+        ):
+            assert [t.get_text() for t in display.ax_.get_xticklabels()] == names
+    with pytest.raises(ValueError, match="names or class_names"):
+        plotting.RSMDisplay(matrix, names, class_names=names)
+    with pytest.raises(ValueError, match=r"square; got \(2, 3\)"):
+        plotting.RSMDisplay(np.ones((2, 3)))
+    table = lam_table(["a", "b"])
+    display = plotting.LambdaCurveDisplay(table, names=["none", "WS", "AS"]).plot()
+    shown = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert shown == ["none", "WS", "AS"]
+
+
+# ------------------------------------------------------------------ estimators
+
+
+def wrapped(fitted, X, y):
+    """The classifier behind a step that fails without images, and in other wrappers."""
+    halve = FunctionTransformer(lambda X: np.asarray(X) / 2).fit(X)
+    pipeline = make_pipeline(halve, fitted)
+    yield pipeline
+    yield make_pipeline(fitted)
+    yield FrozenEstimator(fitted)
+    yield FrozenEstimator(pipeline)
+    search = GridSearchCV(fitted, {})
+    search.best_estimator_ = pipeline
+    yield search
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in DISPLAYS if hasattr(getattr(plotting, kind), "from_estimator")],
+)
+def test_every_kind_of_estimator_works(kind, fitted, digits):
+    X, y = digits[0][1200:1260], digits[1][1200:1260]
+    method = getattr(plotting, kind).from_estimator
+    wanted = {"X": X[:4] if kind == "GridMapDisplay" else X, "y": y}
+    known = inspect.signature(method).parameters
+    given = {name: v for name, v in wanted.items() if name in known}
+    for estimator in wrapped(fitted, X, y):
+        assert method(estimator, **given).figure_.axes
+        plt.close("all")
+
+
+def test_a_pipeline_is_probed_as_its_classifier(fitted, digits):
+    X, y = digits[0][1200:1260], digits[1][1200:1260]
+    alone = plotting.EccentricityDisplay.from_estimator(fitted)
+    rsm = plotting.RSMDisplay.from_estimator(fitted)
+    for estimator in wrapped(fitted, X, y):
+        found = plotting.EccentricityDisplay.from_estimator(estimator)
+        assert np.array_equal(found.relative_, alone.relative_)
+        found = plotting.RSMDisplay.from_estimator(estimator)
+        assert np.array_equal(found.matrix, rsm.matrix)
+    with pytest.raises(TypeError, match="TopographicCNNClassifier"):
+        plotting.RSMDisplay.from_estimator(make_pipeline(FunctionTransformer()))
+
+
+# ------------------------------------------------------------------ values
+
+
+def test_experts_keep_their_class_where_y_lacks_classes(fitted, digits):
+    X, y = digits[0][1200:], digits[1][1200:]
+    X, y = X[y > 2], y[y > 2]
+    display = plotting.ExpertMapDisplay.from_estimator(fitted, X, y)
+    experts = metrics.expert_units(fitted.transform(X), y, classes=fitted.classes_)
+    assert np.array_equal(display.classes >= 0, experts.any(axis=1))
+    for unit, index in enumerate(display.classes):
+        assert index < 0 or experts[unit, index]
+    shown = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert shown[:3] == ["0 (no image)", "1 (no image)", "2 (no image)"]
+    counts = [f"{c} ({(display.classes == c).sum()})" for c in range(3, 10)]
+    assert shown[3:-1] == counts
+    alone = plotting.ExpertMapDisplay.from_activations(
+        fitted.transform(X), y, fitted.grid_.shape
+    )
+    assert alone.class_names == [str(c) for c in range(3, 10)]
+    drawn = np.where(alone.classes < 0, -1, alone.classes + 3)
+    assert np.array_equal(drawn, display.classes)
+
+
+def test_experts_are_those_of_expert_units_at_every_tie():
+    B = RNG.integers(0, 3, size=(24, 30)).astype(float)
+    B[:, 0] = 1  # constant
+    y = np.arange(24) % 2
+    for threshold in np.unique(metrics.average_precision(B, y)):
+        display = plotting.ExpertMapDisplay.from_activations(
+            B, y, (5, 6), threshold=float(threshold)
+        )
+        experts = metrics.expert_units(B, y, float(threshold))
+        assert np.array_equal(display.classes >= 0, experts.any(axis=1))
+        plt.close("all")
+
+
+def test_indices_without_a_name_are_refused():
+    with pytest.raises(ValueError, match=r"indices of 2 class_names.*\[0, 2\]"):
+        plotting.ExpertMapDisplay([0, 2], (1, 2), ["a", "b"])
+    with pytest.raises(ValueError, match="one index for each of 4 units"):
+        plotting.ExpertMapDisplay([0, 1], (2, 2), ["a", "b"])
+    with pytest.raises(ValueError, match=r"conditions lacks \['b'\]"):
+        plotting.LambdaCurveDisplay(lam_table("b"), conditions=["control"]).plot()
+    with pytest.raises(ValueError, match="with one map or more"):
+        plotting.GridMapDisplay(np.empty((0, 3, 4)))
+
+
+def test_eccentricity_is_relative_to_each_units_own_responses():
+    ramp = np.linspace(1, 2, 60)
+    units = np.stack([ramp, 1000 * ramp, -5 * ramp, np.ones(60)], axis=1)
+    display = plotting.EccentricityDisplay.from_activations(
+        units + 7, RADII, blank=[7, 7, 7, 8]
+    )
+    first, second, third, silent = display.relative_
+    np.testing.assert_allclose(second, first)
+    np.testing.assert_allclose(third, first)
+    assert np.isnan(silent).all()
+    assert first.mean() == pytest.approx(1)
+    np.testing.assert_allclose(display.line_.get_ydata(), first)
+    assert "3 of 4 units" in display.ax_.get_title()
+    nothing = plotting.EccentricityDisplay.from_activations(
+        np.ones((60, 2)), RADII, blank=1
+    )
+    assert "0 of 2 units" in nothing.ax_.get_title()
+    nothing.figure_.canvas.draw()
+
+
+@pytest.mark.parametrize("n", [1, 7, 9, 13, 20, 60])
+def test_every_condition_has_a_colour_of_its_own(n):
+    names = [f"condition {i}" for i in range(n)]
+    looks = _base.styles(["control", *names])
+    assert len({to_rgba(looks[name]["color"]) for name in looks}) == n + 1
+    assert to_rgba(looks["control"]["color"]) == to_rgba("0.35")
+    for i, name in enumerate(names):
+        # the same whoever else is there
+        assert _base.styles(names[: i + 1])[name] == looks[name]
+        for other in names[:i]:
+            same = {k: looks[name][k] == looks[other][k] for k in looks[name]}
+            assert not same["color"]
+    if n > 7:
+        first, eighth = looks[names[0]], looks[names[7]]
+        assert first["marker"] != eighth["marker"]
+        assert first["linestyle"] != eighth["linestyle"]
+    assert len(set(_base.palette(n))) == n
+    display = plotting.LambdaCurveDisplay(lam_table(names)).plot()
+    colors = [box.lines[0].get_color() for box in display.ax_.containers]
+    assert colors == [looks[name]["color"] for name in names]
+    # a condition that has no value takes no colour from others
+    table = lam_table(names)
+    table = table[table["condition"] != names[0]]
+    some = plotting.LambdaCurveDisplay(table, conditions=["control", *names]).plot()
+    assert [box.lines[0].get_color() for box in some.ax_.containers] == colors[1:]
+
+
+def test_conditions_stay_near_their_lam_however_many():
+    names = [f"condition {i}" for i in range(30)]
+    display = plotting.LambdaCurveDisplay(lam_table(names, lams=(0.3, 0.5))).plot()
+    for box in display.ax_.containers:
+        lams = np.asarray(box.lines[0].get_xdata(), dtype=float)
+        np.testing.assert_allclose(lams, (0.3, 0.5), rtol=0.13)
+
+
+def test_several_values_of_a_model_are_not_averaged():
+    table = lam_table(["a"])
+    twice = pd.concat(
+        [table.assign(group="performance"), table.assign(group="mine", value=0.5)]
+    )
+    with pytest.raises(ValueError, match=r"one value.*'group': \['performance', 'mine"):
+        plotting.LambdaCurveDisplay(twice).plot()
+    assert plt.get_fignums() == []
+    # a control that is told once for each lam is one model
+    control = table[table["condition"] == "control"]
+    told = pd.concat([table, control.assign(lam=1.0)])
+    display = plotting.LambdaCurveDisplay(told).plot()
+    assert display.summary_["n"].tolist() == [3, 3, 3]
+
+
+@pytest.mark.parametrize("value", [np.nan, None])
+def test_a_measure_without_any_value(value):
+    table = lam_table(["a"]).assign(value=value)
+    display = plotting.LambdaCurveDisplay(table).plot()
+    display.figure_.canvas.draw()
+    assert display.ax_.get_title() == "no model has a value"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: plotting.CorrelationHistogramDisplay([]).plot(),
+        lambda: plotting.OrientationMapDisplay([np.nan] * 4, [0] * 4, (2, 2)).plot(),
+        lambda: plotting.OrientationMapDisplay(
+            [10, 20, 30, np.nan], [np.nan] * 4, (2, 2)
+        ).plot(),
+        lambda: plotting.GridMapDisplay.from_values([np.nan], (1, 1)),
+        lambda: plotting.ExpertMapDisplay([-1] * 4, (2, 2), ["a"]).plot(),
+        lambda: plotting.RSMDisplay(np.full((3, 3), np.nan)).plot(),
+        lambda: plotting.RobustnessDisplay(robustness_curve()[:0]).plot(),
+        lambda: plotting.LambdaCurveDisplay(lam_table([])).plot(),
+        lambda: plotting.LambdaCurveDisplay(lam_table([])[:0]).plot(),
+        lambda: plotting.LambdaCurveDisplay(lam_table(["a"], seeds=1)).plot(),
+    ],
+)
+def test_displays_of_nothing(make):
+    display = make()
+    assert outside(display.figure_) < 0.01
+
+
+def test_masked_values_and_tensors():
+    import torch
+
+    masked = np.ma.masked_greater(np.arange(4.0), 2)
+    for make in (
+        lambda v: plotting.GridMapDisplay.from_values(v, (2, 2)),
+        lambda v: plotting.GridMapDisplay(v.reshape(1, 2, 2)),
+        lambda v: plotting.CorrelationHistogramDisplay(v / 4),
+        lambda v: plotting.OrientationMapDisplay(v, np.ones(4), (2, 2)),
+        lambda v: plotting.RSMDisplay(v.reshape(2, 2)),
+    ):
+        with pytest.raises(ValueError, match="masked"):
+            make(masked)
+        make(torch.arange(4.0, requires_grad=True))
+        make(torch.arange(4.0, dtype=torch.bfloat16))
