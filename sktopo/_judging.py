@@ -294,7 +294,7 @@ def _estimate(values, goal, delta):
 def _one_sided(row):
     """p of the mean being above 0: half the two-sided ones, or the rest."""
     p = np.concatenate([t_test(row), sign_flip_test(row)])
-    return p / 2 if row.mean() > 0 else 1 - p / 2
+    return p / 2 if row.size and row.mean() > 0 else 1 - p / 2
 
 
 def _consistency_slope(pairs):

@@ -120,7 +120,8 @@ def write_report(study, path, dataset):
 
 
 def _page(study, dataset):
-    title = "Topographic study" + (f" of {dataset}" if dataset else "")
+    name = dataset.replace("_", " ") if dataset in DATASETS else dataset
+    title = "Topographic study" + (f" of {name}" if name else "")
     sections = [
         _settings(study),
         _claims(study, dataset),
@@ -289,6 +290,14 @@ def _settings(study):
 
 def _plain(value):
     """A described setting as people write it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
+    if isinstance(value, dict) and "callable" in value:
+        settings = value.get("keywords") or value.get("settings") or {}
+        given = [_plain(part) for part in value.get("arguments", ())]
+        given += [f"{name}={_plain(part)}" for name, part in settings.items()]
+        name = value.get("function", value)["callable"]
+        return f"{name}({', '.join(given)})" if given else name
     if isinstance(value, dict) and len(value) == 1:
         ((_, content),) = value.items()
         value = tuple(content) if isinstance(content, list) else content

@@ -307,7 +307,7 @@ def responses(classifier, X, y):
         "activations": A[rows],
         "class_means": metrics.class_means(A, y).astype(np.float32),
         "readout": classifier.readout_weights_,
-        "average_precision": precision.astype(np.float32),
+        "average_precision": precision,
         "experts": experts.astype(np.uint8),
         "correlations": r[~np.isnan(r)].astype(np.float32),
         "rows": rows.astype(np.int64),
