@@ -365,7 +365,25 @@ def make_network(
 
 
 def own_copy(module, name):
-    """A deep copy of a module that a factory returned, so that fits share nothing."""
+    """Copy a module that a factory returned, so that fits share nothing.
+
+    Parameters
+    ----------
+    module : nn.Module
+        What the factory returned; it may be the user's own, and in use elsewhere.
+    name : str
+        The parameter that holds the factory, for the error.
+
+    Returns
+    -------
+    nn.Module
+        A deep copy.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be copied.
+    """
     # Results that a module keeps (as the old weight_norm does) are made anew by its
     # forward pass, and torch copies none that hang on a graph.
     results = {
