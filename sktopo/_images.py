@@ -50,10 +50,11 @@ def _holds_masked(values):
 
 
 def _without_tensors(values):
-    """Tensors, and those inside lists, as arrays."""
+    """Tensors, and lists of nothing but tensors, as arrays."""
     if isinstance(values, torch.Tensor):
         return _tensor_as_array(values)
-    if isinstance(values, (list, tuple)):
+    kinds = (torch.Tensor, list, tuple)
+    if isinstance(values, kinds) and all(isinstance(v, kinds) for v in values):
         return [_without_tensors(value) for value in values]
     return values
 

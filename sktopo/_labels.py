@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Number
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,10 @@ def as_labels(y, warn=False):
     if y.dtype.kind not in "OT":
         return y
     values = y.astype(object)
-    n_missing = int(pd.isna(values).sum())
+    try:
+        n_missing = int(pd.isna(values).sum())
+    except ArithmeticError as error:  # of a Decimal that signals
+        raise ValueError(f"y holds what is no label ({error!r}).") from error
     if n_missing:
         raise ValueError(
             f"y holds {n_missing} missing labels (None, nan or NA) of {len(y)}. Leave "
@@ -46,7 +49,7 @@ def as_labels(y, warn=False):
         )
     if y.dtype.kind == "T":  # which scikit-learn does not know
         return np.asarray(values.tolist(), dtype=str)
-    if len(y) and all(isinstance(value, Number) for value in values):
+    if len(y) and all(isinstance(value, (Real, np.bool_)) for value in values):
         return np.asarray(values.tolist())
     types = sorted({type(value).__name__ for value in values})
     if len(types) > 1 and not all(isinstance(value, str) for value in values):

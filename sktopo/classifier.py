@@ -43,7 +43,7 @@ from sktopo._labels import as_labels, check_label_types
 from sktopo._modes import plain_modes
 from sktopo.grid import NEIGHBORHOODS, Grid
 from sktopo.losses import DISTANCES, ActivationSimilarity, WeightSimilarity
-from sktopo.networks import BACKBONES, Head, make_network, own_copy
+from sktopo.networks import BACKBONES, Head, _own_copy, make_network
 
 TOPO_LOSSES = {
     "ws": (WeightSimilarity, {}),
@@ -589,7 +589,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
                 f"'weights' or 'activations'; got {type(loss).__name__} with source "
                 f"{source!r}."
             )
-        loss = own_copy(loss, "topo_loss")
+        loss = _own_copy(loss, "topo_loss")
         return _training.Objective(loss, self._objective_key())
 
     def _datasets(self, X, y, loss_weights, weights):

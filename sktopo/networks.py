@@ -355,7 +355,7 @@ def make_network(
             f"image shape {tuple(image_shape)}; got {type(module).__name__}."
         )
     if make is backbone:  # what it returned may be the user's own, and in use
-        module = own_copy(module, "backbone").to("cpu")
+        module = _own_copy(module, "backbone").to("cpu")
     with torch.no_grad():
         probe = torch.zeros(2, *image_shape, dtype=torch.float32)
         features = module.float().eval()(probe)
@@ -364,7 +364,7 @@ def make_network(
     return network.to(dtype=torch.float32, memory_format=torch.channels_last)
 
 
-def own_copy(module, name):
+def _own_copy(module, name):
     """A deep copy of a module that a factory returned, so that fits share nothing."""
     # Results that a module keeps (as the old weight_norm does) are made anew by its
     # forward pass, and torch copies none that hang on a graph.

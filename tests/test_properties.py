@@ -292,7 +292,6 @@ ODD_IMAGES = {
     "lazily conjugated tensor": torch.zeros(14, 4, dtype=torch.complex64).conj(),
     "sparse tensor": torch.zeros(14, 4).to_sparse(),
     "tensor without data": torch.zeros(14, 4, device="meta"),
-    "tensors that require grad": [torch.zeros(4, requires_grad=True)] * 14,
     "short": X[:5],
 }
 
@@ -315,6 +314,9 @@ ACCEPTED = {
     "masked, nothing masked": np.ma.masked_array(FLAT),
     "objects that are numbers": FLAT.astype(object),
     "matrix": [np.asarray(row) for row in FLAT],
+    "tensors that require grad": [
+        torch.tensor(row, dtype=torch.float32, requires_grad=True) for row in FLAT
+    ],
     "frame": pd.DataFrame(FLAT).rename(columns=str),
     "frame of Int64": pd.DataFrame(FLAT, dtype="Int64").rename(columns=str),
     "frame of mixed numbers": pd.DataFrame(FLAT).astype({0: float}).rename(columns=str),
