@@ -81,3 +81,9 @@ def as_names(name: str, values, known: Collection[str]) -> tuple[str, ...]:
         )
     unique = dict.fromkeys(str(value) for value in given)
     return tuple(sorted(unique) if isinstance(values, (set, frozenset)) else unique)
+
+
+def check_name(name: str, value, known: Collection[str]) -> None:
+    """Raise a ValueError unless `value` is one of the `known` names."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be one of {sorted(known)}; got {value!r}.")

@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 
 from sktopo._images import as_array_like, slices
-from sktopo._numbers import as_float, as_number, elements
+from sktopo._numbers import as_float, as_number, check_name, elements
 
 __all__ = ["NOISES", "add_noise", "pink_noise", "salt_and_pepper_noise", "white_noise"]
 
@@ -186,10 +186,10 @@ def _checked(kind, images, level, value_range, rng):
 def _check_images(images) -> np.ndarray:
     """Images as float32 or float64, or a ValueError."""
     images = np.asarray(as_array_like(images, "images"))
-    if images.ndim != 4 or images.dtype.kind not in "biuf":
+    if images.ndim != 4 or images.dtype.kind not in "biuf" or 0 in images.shape[1:]:
         raise ValueError(
-            f"images must be real numbers of shape (n, C, H, W); got {images.dtype} of "
-            f"shape {images.shape}."
+            f"images must be real numbers of shape (n, C, H, W), each image of one "
+            f"value or more; got {images.dtype} of shape {images.shape}."
         )
     if images.dtype not in (np.float32, np.float64):
         images = images.astype(np.float32)
@@ -283,8 +283,7 @@ def add_noise(
     >>> round(float(noisy.std()), 2)
     0.1
     """
-    if not isinstance(kind, str) or kind not in NOISES:
-        raise ValueError(f"kind must be one of {sorted(NOISES)}; got {kind!r}.")
+    check_name("kind", kind, NOISES)
     exponent = _check_exponent(exponent)
     if _check_level(level, kind) == 0:
         images, *_ = _checked(kind, images, level, value_range, rng)

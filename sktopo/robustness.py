@@ -6,7 +6,6 @@ import copy
 import zlib
 from collections.abc import Iterable
 from itertools import product
-from numbers import Integral
 from sys import float_info
 
 import numpy as np
@@ -18,13 +17,14 @@ from sklearn.utils import check_random_state
 
 from sktopo._evaluation import Evaluation
 from sktopo._images import as_batch, slices
-from sktopo._numbers import as_names, as_numbers
+from sktopo._numbers import as_names, as_numbers, check_name
 from sktopo.classifier import _best_class
 from sktopo.metrics import (
     percentage_of_zeros,
     representational_similarity,
     rsm_similarity,
 )
+from sktopo.metrics._checks import check_whole
 from sktopo.networks import Head
 from sktopo.noise import (
     NOISES,
@@ -143,16 +143,9 @@ def _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
 
 def _check_weight_noise(sigmas, scale, layers, n_repeats):
     """The strengths, each once, if all settings are in order."""
-    if layers not in (*LAYERS, "all"):
-        raise ValueError(
-            f"layers must be one of {sorted((*LAYERS, 'all'))}; got {layers!r}."
-        )
-    if scale not in SCALES:
-        raise ValueError(f"scale must be one of {sorted(SCALES)}; got {scale!r}.")
-    if not isinstance(n_repeats, Integral) or n_repeats < 1:
-        raise ValueError(
-            f"n_repeats must be an integer of 1 or more; got {n_repeats!r}."
-        )
+    check_name("layers", layers, (*LAYERS, "all"))
+    check_name("scale", scale, SCALES)
+    check_whole("n_repeats", n_repeats, 1)
     return as_numbers("sigmas", sigmas, 0, 1e30, "finite (up to 1e30) and at least 0")
 
 

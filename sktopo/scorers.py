@@ -13,8 +13,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sktopo._evaluation import Evaluation
-from sktopo._numbers import as_number
-from sktopo.grid import Grid
+from sktopo._numbers import as_number, check_name
+from sktopo.grid import NEIGHBORHOODS
 from sktopo.metrics import (
     expert_localization,
     expert_units,
@@ -219,7 +219,7 @@ class MultiScorer(_RoutesSampleWeight):
 
 
 def _check_kind(kind):
-    if kind not in ("accuracy", "change"):
+    if not isinstance(kind, str) or kind not in ("accuracy", "change"):
         raise ValueError(f"kind must be 'accuracy' or 'change'; got {kind!r}.")
 
 
@@ -442,7 +442,7 @@ def make_smoothness_scorer(
     sktopo.metrics.morans_i : The measure.
     """
     if neighborhood is not None:
-        Grid((1, 1), neighborhood)
+        check_name("neighborhood", neighborhood, NEIGHBORHOODS)
     if not isinstance(standardize, (bool, np.bool_)):
         raise ValueError(f"standardize must be True or False; got {standardize!r}.")
     return TopographicScorer(
@@ -506,7 +506,7 @@ def get_scorer(name: str) -> TopographicScorer:
     >>> get_scorer("smoothness")
     make_smoothness_scorer(neighborhood=None, standardize=False)
     """
-    if name not in _FACTORIES:
+    if not isinstance(name, str) or name not in _FACTORIES:
         raise ValueError(
             f"{name!r} is no scorer of sktopo; its scorers are {get_scorer_names()}. "
             f"scikit-learn's own are in sklearn.metrics.get_scorer_names()."

@@ -124,6 +124,8 @@ def test_any_dtype_and_shape(dtype, kind, shape):
     ("kind", "level", "message"),
     [
         ("brown", 0.1, "'pink', 'salt_and_pepper', 'white'"),
+        (["white"], 0.1, r"must be one of .*got \['white'\]"),
+        (np.array(["white", "pink"]), 0.1, "must be one of"),
         ("white", -0.1, "at least"),
         ("white", np.nan, "finite"),
         ("white", np.inf, "finite"),
@@ -245,9 +247,11 @@ def test_masked_values_are_refused(add):
         with pytest.raises(ValueError, match="masked") as error:
             add(*wrong, 0)
         assert "\n" not in str(error.value)
+    assert add(images[:0], 0.1, UNIT, 0).shape == (0, 1, 3, 3)
     unmasked = np.ma.masked_array(images, False)
     assert np.array_equal(add(unmasked, 0.1, UNIT, 0), add(images, 0.1, UNIT, 0))
-    for wrong in (images[0], images.astype(complex), images.astype(str)):
+    empty = [images[:, :0], images[:, :, :0], images[..., :0]]
+    for wrong in (images[0], images.astype(complex), images.astype(str), *empty):
         with pytest.raises(ValueError, match="real numbers of shape"):
             add(wrong, 0.1, UNIT, 0)
     for level in (np.nan, -1, "high", None, [0.1], 1j):

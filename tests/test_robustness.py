@@ -228,6 +228,7 @@ def test_labels_that_the_classifier_does_not_know_are_wrong(curve, fitted, held_
         (weight_noise_curve, {"sigmas": [-0.1]}, "at least 0"),
         (weight_noise_curve, {"sigmas": [np.nan]}, "finite"),
         (weight_noise_curve, {"n_repeats": 0}, "1 or more"),
+        (weight_noise_curve, {"n_repeats": True}, "1 or more"),
         (image_noise_curve, {"kinds": ["brown"]}, r"got \['brown'\]"),
         (image_noise_curve, {"levels": [-1]}, "at least"),
         (image_noise_curve, {"value_range": (1, 0)}, "smaller one first"),
@@ -236,6 +237,16 @@ def test_labels_that_the_classifier_does_not_know_are_wrong(curve, fitted, held_
 def test_errors(curve, settings, message, fitted, held_out):
     with pytest.raises(ValueError, match=message):
         curve(fitted, *held_out, **settings)
+
+
+@pytest.mark.parametrize("name", ["layers", "scale"])
+@pytest.mark.parametrize(
+    "form", [lambda v: [v], lambda v: np.array([v]), lambda v: np.array([v, "x"]), len]
+)
+def test_several_names_where_one_is_wanted(name, form, fitted, held_out):
+    value = form({"layers": "head", "scale": "std"}[name])
+    with pytest.raises(ValueError, match=f"{name} must be one of .*; got"):
+        weight_noise_curve(fitted, *held_out, **{name: value})
 
 
 def test_evaluation_needs_weight(fitted, held_out):

@@ -354,9 +354,13 @@ def test_thresholds_and_ranges_in_any_form(fitted, held_out):
         ("weight_robustness", {"sigmas": ()}),
         ("weight_robustness", {"scale": "max"}),
         ("weight_robustness", {"layers": "conv"}),
+        ("weight_robustness", {"scale": np.array(["std", "absolute"])}),
+        ("weight_robustness", {"layers": np.array(["head"])}),
         ("weight_robustness", {"n_repeats": 0}),
+        ("weight_robustness", {"n_repeats": True}),
         ("weight_robustness", {"n_repeats": 1.5}),
         ("weight_robustness", {"kind": "ratio"}),
+        ("weight_robustness", {"kind": np.array(["accuracy", "change"])}),
         ("weight_robustness", {"random_state": "seed"}),
         ("image_robustness", {"kinds": ["brown"]}),
         ("image_robustness", {"levels": [np.nan]}),
@@ -369,6 +373,7 @@ def test_thresholds_and_ranges_in_any_form(fitted, held_out):
         ("functional_localization", {"threshold": np.nan}),
         ("functional_localization", {"threshold": [0.5]}),
         ("smoothness", {"neighborhood": "hexagonal"}),
+        ("smoothness", {"neighborhood": ["moore"]}),
         ("smoothness", {"standardize": "no"}),
     ],
 )
@@ -485,3 +490,9 @@ def test_several_scores_where_they_are_welcome(quick, some, fitted, held_out):
     assert isinstance(scores, dict)
     assert pickle.loads(pickle.dumps(scores)) == scores == dict(scores)
     assert set(scores) == names == set(scores.keys())
+
+
+@pytest.mark.parametrize("name", [["smoothness"], scorers.smoothness_scorer, None, 1])
+def test_get_scorer_takes_a_name(name):
+    with pytest.raises(ValueError, match="no scorer of sktopo"):
+        scorers.get_scorer(name)
