@@ -165,8 +165,9 @@ def _function_details(function, told):
         details["defaults"] = told(defaults)
     parts = {"code": _parts_of_code(function.__code__)}
     for key, value in inspect.getclosurevars(function).globals.items():
-        if isinstance(value, _TOLD_GLOBALS):
-            parts[f"global {key}"] = told(value)
+        own = not inspect.ismodule(value) and not _is_installed(type(value))
+        if isinstance(value, _TOLD) or own:
+            parts[f"global {key}"] = _told_if_possible(value, told)
     return details | _code(parts)
 
 
@@ -179,17 +180,27 @@ def _closure(function):
 
 
 def _class_details(cls, told):
-    """What the methods and plain attributes of a class and its bases are."""
+    """What the methods and attributes of a class and its bases are."""
+    if _is_installed(cls):
+        return {}
     parts = {}
     for base in cls.__mro__:
         if base is object or _is_installed(base):
             continue
         for key, value in vars(base).items():
             value = getattr(value, "__func__", getattr(value, "fget", value))
-            plain = isinstance(value, _PLAIN) and not key.startswith("__")
+            plain = isinstance(value, _TOLD) and not key.startswith("__")
             if inspect.isfunction(value) or plain:
-                parts.setdefault(key, told(value))
-    return _code(parts) if parts else {}
+                parts.setdefault(key, _told_if_possible(value, told))
+    return _code(parts)
+
+
+def _told_if_possible(value, told):
+    """A surrounding of a function or class, whose value need not be a setting."""
+    try:
+        return told(value)
+    except (TypeError, RecursionError):
+        return {"callable": name_of(value)}
 
 
 def _object_details(value, name, told):
@@ -209,17 +220,16 @@ def _object_details(value, name, told):
             ) from error
         return {"pickle": hashlib.sha256(data).hexdigest()}
     details = _class_details(type(value), told)
-    kept = {k: v for k, v in settings.items() if not k.endswith("_")}
-    return details | {"settings": {str(k): told(v) for k, v in kept.items()}}
+    return details | {"settings": {str(k): told(v) for k, v in settings.items()}}
 
 
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
 _INSTALLED = tuple(
     {sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
-# What a function may use of its module, and is told with it.
-_PLAIN = (bool, int, float, str, tuple, type(None))
-_TOLD_GLOBALS = (*_PLAIN, type, types.FunctionType, functools.partial)
+# What functions and classes use of their surroundings, and are told with.
+_TOLD = (bool, int, float, str, tuple, list, dict, set, frozenset, type(None), type)
+_TOLD += (np.ndarray, torch.Tensor, types.FunctionType, functools.partial)
 
 
 def _is_installed(value):
@@ -266,6 +276,10 @@ def differences(name, found, wanted):
             return []
         if isinstance(found, dict) and found.get("callable") == wanted["callable"]:
             found, wanted = _comparable(found, wanted)
+    if _are_dicts(found, wanted):  # whose order is no difference
+        found, wanted = ({str(k): v for k, v in d["dict"]} for d in (found, wanted))
+        if found == wanted:
+            return []
     if _are_lists_of_objects(found, wanted):
         found, wanted = dict(enumerate(found)), dict(enumerate(wanted))
     if not isinstance(found, dict) or not isinstance(wanted, dict):
@@ -274,6 +288,11 @@ def differences(name, found, wanted):
     for key in dict.fromkeys([*found, *wanted]):
         parts += differences(f"{name}: {key}", found.get(key), wanted.get(key))
     return parts
+
+
+def _are_dicts(found, wanted):
+    described = [isinstance(d, dict) and set(d) == {"dict"} for d in (found, wanted)]
+    return all(described)
 
 
 def _are_lists_of_objects(found, wanted):

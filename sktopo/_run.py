@@ -158,7 +158,6 @@ def _run_cell(
     missing,
     reference,
     estimator,
-    settings,
     control_settings,
     own_measures,
     data,
@@ -169,6 +168,7 @@ def _run_cell(
     try:
         with _one_thread():
             if MODEL in known:
+                settings = estimator.get_params(deep=False)
                 classifier = store.load_model(cell, settings, cls)
             else:
                 classifier = estimator.fit(data["X_train"], data["y_train"])
@@ -186,7 +186,9 @@ def _run_cell(
                 files[RESPONSES] = safetensors.numpy.save(found)
             files |= _measure(classifier, X, y, control, missing, own_measures)
             store.add(cell, files, known)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and its like must not end the study
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -241,7 +243,8 @@ def as_table(found, group, n):
     if not isinstance(found, pd.DataFrame):
         if np.ndim(found) > 0:
             raise _bad_table(group, f"a {type(found).__name__}")
-        found = pd.DataFrame({"value": [found]})
+        number = found.detach() if isinstance(found, torch.Tensor) else found
+        found = pd.DataFrame({"value": [number]})
     columns = found.columns
     if columns.nlevels > 1 or columns.has_duplicates or "value" not in columns:
         raise _bad_table(group, f"columns {columns.tolist()}")
@@ -280,7 +283,8 @@ def _bad_table(group, given):
 def _as_text(group, name, value):
     missing = value is None or (np.ndim(value) == 0 and pd.isna(value))
     text = str(value)
-    if missing or "\0" in text or len(f"{text}.".splitlines()) > 1:
+    readable = text.encode("utf-8", "replace").decode() == text
+    if missing or not readable or "\0" in text or len(f"{text}.".splitlines()) > 1:
         raise _bad_table(group, f"{value!r} in {name!r}")
     return text
 
@@ -289,9 +293,12 @@ def _as_number(group, name, value):
     if value is pd.NA:
         return np.nan
     kinds = isinstance(value, Real | np.bool_) or getattr(value, "ndim", None) == 0
-    if not kinds or np.iscomplexobj(value):
+    if not kinds or np.iscomplexobj(value) or np.ma.is_masked(value):
         raise _bad_table(group, f"{value!r} in {name!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise _bad_table(group, f"a number beyond float64 in {name!r}") from error
 
 
 def responses(classifier, X, y):

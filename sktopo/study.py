@@ -7,7 +7,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from urllib.parse import quote
 
 import numpy as np
@@ -24,6 +24,7 @@ from sktopo._claims import claims
 from sktopo._files import describe, digest
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
+from sktopo._numbers import as_number, elements
 from sktopo._run import response_shapes, run_cells
 from sktopo._select import select_measure
 from sktopo._statistics import compare, summarise
@@ -201,10 +202,12 @@ class TopographicStudy(BaseEstimator):
                 f"random_state must be an integer of 0 or more, so that the study can "
                 f"be repeated; got {self.random_state!r}."
             )
-        lams = [self.lams] if isinstance(self.lams, Real) else list(self.lams)
-        if not all(isinstance(lam, Real) and 0 <= lam < np.inf for lam in lams):
-            raise ValueError(f"lams must be finite numbers of 0 or more; got {lams}.")
-        self._lams = list(dict.fromkeys(_rounded(lam) for lam in lams))
+        lams = [_rounded(lam) for lam in elements(self.lams, "lams")]
+        if not all(lam is not None and 0 <= lam < np.inf for lam in lams):
+            raise ValueError(
+                f"lams must be finite numbers of 0 or more; got {self.lams}."
+            )
+        self._lams = list(dict.fromkeys(lams))
         self._base = TopographicCNNClassifier()
         if self.estimator is not None:
             self._base = clone(self.estimator)
@@ -253,9 +256,8 @@ class TopographicStudy(BaseEstimator):
                 raise ValueError(
                     f"Condition {name!r} sets random_state, which the study's seeds do."
                 )
-            lam = settings.get("lam")
-            rounded = {"lam": _rounded(lam)} if isinstance(lam, Real) else {}
-            found[name] = {**settings, **rounded}
+            lam = _rounded(settings.get("lam"))
+            found[name] = {**settings} if lam is None else {**settings, "lam": lam}
         for name, settings in found.items():
             try:
                 clone(self._base).set_params(**settings)._validate_params()
@@ -267,7 +269,9 @@ class TopographicStudy(BaseEstimator):
         include = self.include
         if isinstance(include, str):
             include = GROUPS if include == "all" else [include]
-        own = self.measures or {}
+        own = {} if self.measures is None else self.measures
+        if not isinstance(own, Mapping):
+            raise TypeError(f"measures must map names to callables; got {own!r}.")
         if unknown := [group for group in include if group not in GROUPS]:
             raise ValueError(
                 f"include must be 'all' or among {list(GROUPS)}; got {unknown}."
@@ -344,11 +348,10 @@ class TopographicStudy(BaseEstimator):
             folder = self.store
             if folder is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
-            store = Store(folder)
-            self._folder = store.folder if self.store is not None else None
+            store = Store(self._place() if self.store is not None else folder)
             self._open(store, data)
             cells = self._cells()
-            with _told_how_to_go_on(self._folder):
+            with _told_how_to_go_on(None if self.store is None else store.folder):
                 errors = self._compute(store, cells, data)
             finished = [cell for cell in cells if cell not in errors]
             self._collect(store, finished, np.unique(data["y_train"]))
@@ -437,8 +440,7 @@ class TopographicStudy(BaseEstimator):
             missing,
             reference,
             self._estimator(cell),
-            self.conditions_[cell.condition],
-            self.conditions_[CONTROL],
+            self._settings(reference),
             dict(self.measures or {}),
             data,
         )
@@ -512,8 +514,16 @@ class TopographicStudy(BaseEstimator):
                 f"No single model has condition={condition!r}, lam={lam}, seed={seed}; "
                 f"see cells()."
             )
-        store = Store(getattr(self, "_folder", None) or self.store)
+        store = Store(self._place())
         return store.load_model(chosen[0], self._settings(chosen[0]), type(self._base))
+
+    def _place(self):
+        """The folder of the store, found once, whatever the working directory later."""
+        given, place = getattr(self, "_placed", (None, None))
+        if given != self.store:
+            place = Store(self.store).folder
+            self._placed = self.store, place
+        return place
 
     def _settings(self, cell):
         return self._estimator(cell).get_params(deep=False)
@@ -736,8 +746,12 @@ def _representation(responses, name):
 
 
 def _rounded(lam):
-    """A lam to 12 digits, so that 0.1 + 0.2 is 0.3: one number is one cell."""
-    return float(f"{lam:.12g}")
+    """A lam to 12 digits, so that 0.1 + 0.2 is 0.3: one number is one cell.
+
+    None for what is no number.
+    """
+    number = as_number(lam, "lam")
+    return None if number is None else float(f"{number:.12g}")
 
 
 def _describe_estimator(estimator):

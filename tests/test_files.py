@@ -46,6 +46,25 @@ class Maker:
         return self(image_shape)
 
 
+class Maker_:  # noqa: N801
+    def __init__(self, width):
+        self.width_ = width
+
+
+def plain_class():
+    class Loss(torch.nn.Module):
+        pass
+
+    return Loss
+
+
+def class_with(table):
+    class Loss:
+        settings = table
+
+    return Loss
+
+
 def class_named(source, factor):
     class Loss(torch.nn.Module):
         def forward(self, x):
@@ -119,6 +138,14 @@ DIFFERENT = {
         written("def f(shape, n=4):\n    return n"),
     ),
     "plain values": ((3, 4), [3, 4]),
+    "weights of classes": ({0: 1.0, 1: 2.0}, {0: 1.0, 1: 3.0}),
+    "odd names of attributes": (Maker_(3), Maker_(4)),
+    "a class that does more": (plain_class(), class_named("weights", 1)),
+    "tables of classes": (class_with({"width": 3}), class_with({"width": 4})),
+    "global tables": (
+        written("table = {1: 3}\ndef f(shape):\n    return table[1]"),
+        written("table = {1: 4}\ndef f(shape):\n    return table[1]"),
+    ),
     "sets": ({1, 2}, {1, 3}),
 }
 
@@ -165,6 +192,13 @@ def test_comments_lines_and_docstrings_are_no_difference():
         'def f(shape):\n    "Three."\n    # is it?\n\n    return 3 in {1, 2, 3}'
     )
     assert describe(plain, "x") == describe(told, "x")
+
+
+def test_the_order_of_a_dict_is_no_difference():
+    first, second = describe({0: 1.0, 1: 2.0}, "x"), describe({1: 2.0, 0: 1.0}, "x")
+    assert differences("x", first, second) == []
+    (told,) = differences("x", first, describe({0: 1.0, 1: 3.0}, "x"))
+    assert told == "x: 1 is 2.0 there and 3.0 here"
 
 
 def test_a_global_number_belongs_to_the_function(monkeypatch):

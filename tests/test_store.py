@@ -75,6 +75,8 @@ def test_a_relative_store_is_that_of_its_study(data, tmp_path, monkeypatch):
             tmp_path / name / "s" / CELL / "model.safetensors"
         )
         np.testing.assert_array_equal(model.grid_weights_, kept.grid_weights_)
+    studies["a"].run(*data)
+    assert not (tmp_path / "b" / "s" / "s").exists()
     first, second = (study.load_model("ws").grid_weights_ for study in studies.values())
     assert not np.array_equal(first, second)
 

@@ -523,6 +523,7 @@ def test_a_failed_control_fails_its_seed(data):
         ({"conditions": {"x": {"random_state": 1}}}, ValueError, "sets random_state"),
         ({"measures": {"x": 3}}, ValueError, "measures must be callables"),
         ({"include": []}, ValueError, "nothing to measure"),
+        ({"measures": ["x"]}, TypeError, "measures must map names to callables"),
         ({"conditions": ["x"]}, TypeError, "conditions must map names to settings"),
         (
             {"conditions": {"x": 3}},
@@ -717,6 +718,17 @@ def test_a_callable_with_other_arguments_is_another_setting(
     assert files(tmp_path) == before
 
 
+def test_a_backbone_of_ones_own_for_all_conditions(data, tmp_path):
+    """Models with a loss could not load their control, whose file holds no code."""
+    estimator = quick_estimator(backbone=partial(scaled, width=3))
+    study = quick_study(estimator=estimator, n_seeds=1, store=tmp_path).run(*data)
+    assert study.failures_.empty
+    assert study.results_["condition"].unique().tolist() == ["control", "ws"]
+    study.measures = {"own": constant}
+    assert len(study.run(*data).results_["group"].unique()) == 4
+    assert study.load_model("ws").backbone.keywords == {"width": 3}
+
+
 def test_a_subclass_and_a_measure_with_other_settings_are_told_apart(data, tmp_path):
     settings = {**SMALL, "store": tmp_path}
     quick_study(**settings, measures={"own": partial(constant, value=1.0)}).run(*data)
@@ -749,7 +761,10 @@ def test_one_number_is_one_cell(data, tmp_path):
     """0.1 + 0.2 was another cell than 0.3, in the same folder."""
     odd = 0.1 + 0.2
     assert odd != 0.3
-    cells = quick_study(lams=[odd, 0.3, *np.arange(0.1, 0.35, 0.1)]).cells()
+    many = [odd, 0.3, np.float32(0.3), *np.arange(0.1, 0.35, 0.1), -0.0, 0]
+    cells = quick_study(lams=many).cells()
+    assert str(cells["lam"].min()) == "0.0"
+    assert quick_study(lams=torch.tensor([0.3, 0.3])).cells()["lam"].max() == 0.3
     assert cells["lam"].unique().tolist() == [0, 0.3, 0.1, 0.2]
     own = {"own": {"topo_loss": "as", "lam": odd}}
     settings = {**SMALL, "store": tmp_path, "topo_losses": ["ws"], "conditions": own}
@@ -913,6 +928,11 @@ ODD_TABLES = {
     "no parameter": pd.DataFrame({"value": [1.0], "parameter": [None]}),
     "complex numbers": 1j,
     "a list": [1.0],
+    "a number beyond float64": 10**400,
+    "what is masked": np.ma.masked,
+    "half a letter": pd.DataFrame(
+        {"value": [1.0], "parameter": ["\ud800"]}, dtype=object
+    ),
     "nothing": None,
     "a word": "high",
     "a series": pd.Series([1.0]),
@@ -933,6 +953,7 @@ def test_an_odd_table_is_refused_where_it_comes_from(kind):
         (True, 1.0, 10),
         (np.float32(0.5), 0.5, 10),
         (torch.tensor(2.0), 2.0, 10),
+        (torch.tensor(2.0, requires_grad=True), 2.0, 10),
         (np.nan, np.nan, 10),
         (pd.DataFrame({"value": [pd.NA]}, dtype="Float64"), np.nan, 10),
         (pd.DataFrame({"value": [2], "n": [7]}, index=["x"]), 2.0, 7),
