@@ -163,9 +163,9 @@ def main():
     print(f"average precision of 10,000 x 121 x 10: {spent['precision']:.2f} s")
 
     models = {
-        name: TopographicCNNClassifier(topo_loss, lr=2e-3, random_state=0).fit(
-            X[:12_000], y[:12_000]
-        )
+        name: TopographicCNNClassifier(
+            topo_loss, backbone="small", max_epochs=10, lr=2e-3, random_state=0
+        ).fit(X[:12_000], y[:12_000])
         for name, topo_loss in {"control": None, "WS": "ws", "AS": "as"}.items()
     }
     tables = {}

@@ -36,6 +36,8 @@ DATASETS = {
     "mnist": (datasets.fetch_mnist, "small", 10),
     "cifar10": (datasets.fetch_cifar10, "deep", 30),
 }
+# What the paper's models have in common, whatever the classifier's defaults are.
+SETTINGS = {"grid_shape": (11, 11), "dropout": 0.5, "batch_size": 64, "lr": 1e-3}
 CONDITIONS = {
     "ws_cosine": {"topo_loss": "ws", "distance": "cosine", "lam": 1.0},
     "ws_no_dropout": {"topo_loss": "ws", "dropout": 0.0, "lam": 1.0},
@@ -79,7 +81,10 @@ def load(dataset, data_home):
 def make_study(args):
     _, backbone, epochs = DATASETS[args.dataset]
     estimator = TopographicCNNClassifier(
-        backbone=backbone, max_epochs=args.epochs or epochs, precision=args.precision
+        backbone=backbone,
+        max_epochs=args.epochs or epochs,
+        precision=args.precision,
+        **SETTINGS,
     )
     return TopographicStudy(
         estimator,

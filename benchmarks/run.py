@@ -23,6 +23,7 @@ from sktopo._training import native_bfloat16
 from sktopo.datasets import fetch_fashion_mnist
 from sktopo.grid import Grid
 from sktopo.losses import WeightSimilarity
+from sktopo.networks import BACKBONES
 from sktopo.robustness import weight_noise_curve
 
 N_TURNS = 7
@@ -70,7 +71,7 @@ def fit_rows(X, y):
     contestants = {"published": (lambda: published_epoch(X, y), 1)}
     for precision in precisions:
         clf = TopographicCNNClassifier(
-            max_epochs=1, precision=precision, random_state=0
+            backbone="small", max_epochs=1, precision=precision, random_state=0
         )
         contestants[f"{precision} ours"] = (lambda clf=clf: clf.fit(X, y), 1)
         bfloat16 = precision == "bfloat16"
@@ -99,26 +100,54 @@ def fit_rows(X, y):
         yield step_row(X, y, precision)
 
 
+def steps(X, y, **settings):
+    """Twenty training steps of one batch, as a contestant."""
+    clf = TopographicCNNClassifier(**settings, max_epochs=1, random_state=0)
+    net = clf.fit(X[:640], y[:640]).net_
+    net.history.new_epoch()
+    net.history.new_batch()
+    inputs = {"images": torch.from_numpy(X[:64]), "weights": torch.ones(64)}
+    batch = (inputs, torch.from_numpy(y[:64]))
+    return (lambda: net.train_step(batch), 20)
+
+
 def step_row(X, y, precision):
-    """Training steps of one batch, with the spatial loss and without."""
-    contestants = {}
-    for name, lam in (("ws", 1.0), ("control", 0.0)):
-        clf = TopographicCNNClassifier(
-            lam=lam, max_epochs=1, precision=precision, random_state=0
-        )
-        net = clf.fit(X[:640], y[:640]).net_
-        net.history.new_epoch()
-        net.history.new_batch()
-        inputs = {"images": torch.from_numpy(X[:64]), "weights": torch.ones(64)}
-        batch = (inputs, torch.from_numpy(y[:64]))
-        contestants[name] = (lambda net=net, batch=batch: net.train_step(batch), 20)
-    spent = fastest(**contestants)
+    """Training steps with the spatial loss and without."""
+    settings = {"backbone": "small", "precision": precision}
+    spent = fastest(
+        ws=steps(X, y, lam=1.0, **settings), control=steps(X, y, lam=0.0, **settings)
+    )
     return (
         f"(d) one step, {precision}: with spatial loss / without",
         spent["ws"] / spent["control"],
         "at most 1.05" if precision == "float32" else "",
         spent["ws"] * 1e3,
     )
+
+
+def backbone_rows(X, y):
+    """Training steps of each backbone, and what the spatial loss adds to them."""
+    settings = [(name, lam) for name in BACKBONES for lam in (1.0, 0.0)]
+    spent = fastest(
+        **{
+            f"{name} {lam}": steps(X, y, backbone=name, lam=lam)
+            for name, lam in settings
+        }
+    )
+    for name in BACKBONES:
+        seconds = spent[f"{name} 1.0"]
+        yield (
+            f'(g) one step of 64 images, "{name}": time over that of "small"',
+            seconds / spent["small 1.0"],
+            "",
+            seconds * 1e3,
+        )
+        yield (
+            f'(g) the same, "{name}": with spatial loss / without',
+            seconds / spent[f"{name} 0.0"],
+            "",
+            seconds * 1e3,
+        )
 
 
 def anonymous_memory():
@@ -141,7 +170,7 @@ def print_memory_of_fit(folder, n_images):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    TopographicCNNClassifier(max_epochs=1, random_state=0).fit(X, y)
+    TopographicCNNClassifier(backbone="small", max_epochs=1, random_state=0).fit(X, y)
     done.set()
     watcher.join()
     print(peak)
@@ -189,10 +218,12 @@ def main():
     torch.set_num_threads(1)
     X, y = fetch_fashion_mnist(return_X_y=True)
     X_test, y_test = fetch_fashion_mnist("test", return_X_y=True)
-    clf = TopographicCNNClassifier(max_epochs=1, random_state=0).fit(X[:6400], y[:6400])
+    clf = TopographicCNNClassifier(backbone="small", max_epochs=1, random_state=0)
+    clf.fit(X[:6400], y[:6400])
     rows = [
         *loss_rows(),
         *fit_rows(X[:6400], y[:6400]),
+        *backbone_rows(X, y),
         *memory_rows(X, y),
         *weight_noise_rows(X_test, y_test, clf),
     ]

@@ -19,7 +19,7 @@ from sktopo.scorers import get_scorer_names, multi_scorer
 def scores(X, y, n_jobs):
     """Cross-validated scores, without the columns of times."""
     search = GridSearchCV(
-        TopographicCNNClassifier(random_state=0),
+        TopographicCNNClassifier(backbone="small", max_epochs=10, random_state=0),
         {"topo_loss": ["ws", "as"], "lam": [0, 0.3, 1, 3]},
         scoring=multi_scorer(get_scorer_names()),
         refit="accuracy",

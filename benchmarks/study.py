@@ -55,7 +55,9 @@ def main():
     torch.set_num_threads(1)
     X, y = load_digits_images(return_X_y=True)
     data = X[:1200], y[:1200], X[1200:], y[1200:]
-    estimator = TopographicCNNClassifier(max_epochs=20, lr=3e-3, batch_size=32)
+    estimator = TopographicCNNClassifier(
+        backbone="small", max_epochs=20, lr=3e-3, batch_size=32
+    )
     rows = []
     for _ in range(2):
         alone, tables = one_by_one(estimator, data, (100, 101))

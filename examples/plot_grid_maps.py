@@ -31,12 +31,7 @@ X_test, y_test = load_digits_images("test", return_X_y=True)
 models = {}
 for name, topo_loss in {"control": None, "WS": "ws", "AS": "as"}.items():
     models[name] = TopographicCNNClassifier(
-        topo_loss,
-        lam=1.0,
-        max_epochs=2 if SHORT else 20,
-        lr=3e-3,
-        batch_size=32,
-        random_state=0,
+        topo_loss, max_epochs=2 if SHORT else "auto", random_state=0
     ).fit(X, y)
 
 # %%

@@ -37,9 +37,7 @@ if SHORT:
     X, y = X[:300], y[:300]
 
 search = GridSearchCV(
-    TopographicCNNClassifier(
-        max_epochs=2 if SHORT else 20, lr=3e-3, batch_size=32, random_state=0
-    ),
+    TopographicCNNClassifier(max_epochs=2 if SHORT else "auto", random_state=0),
     [{"topo_loss": [None]}, {"topo_loss": ["ws", "as"], "lam": LAMS}],
     scoring=multi_scorer(get_scorer_names()),
     refit="accuracy",

@@ -34,7 +34,7 @@ X, y = load_digits_images("train", return_X_y=True)
 X_test, y_test = load_digits_images("test", return_X_y=True)
 
 network = TopographicCNNClassifier(
-    "ws", lam=0.3, max_epochs=2 if SHORT else 15, lr=3e-3, batch_size=32, random_state=0
+    "ws", lam=0.3, max_epochs=2 if SHORT else "auto", random_state=0
 )
 pipeline = Pipeline(
     [

@@ -41,7 +41,7 @@ LOSSES = {
 }
 models = {
     name: TopographicCNNClassifier(
-        topo_loss, max_epochs=2 if SHORT else 30, lr=3e-3, batch_size=64, random_state=0
+        topo_loss, max_epochs=2 if SHORT else "auto", random_state=0
     ).fit(X, y)
     for name, topo_loss in LOSSES.items()
 }

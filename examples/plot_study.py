@@ -26,7 +26,7 @@ SHORT = os.environ.get("SKTOPO_EXAMPLES") == "short"  # as run by the tests
 X, y = load_digits_images("train", return_X_y=True)
 X_test, y_test = load_digits_images("test", return_X_y=True)
 study = TopographicStudy(
-    TopographicCNNClassifier(max_epochs=2 if SHORT else 20, lr=3e-3, batch_size=32),
+    TopographicCNNClassifier(max_epochs=2 if SHORT else "auto"),
     topo_losses=["ws", "as"],
     lams=[1] if SHORT else [0.3, 1, 3],
     n_seeds=2 if SHORT else 6,

@@ -33,7 +33,7 @@ X_test, y_test = load_digits_images("test", return_X_y=True)
 LOSSES = {"control": None, "WS": "ws", "AS": "as"}
 models = {
     name: TopographicCNNClassifier(
-        topo_loss, max_epochs=2 if SHORT else 20, lr=3e-3, batch_size=32, random_state=0
+        topo_loss, max_epochs=2 if SHORT else "auto", random_state=0
     ).fit(X, y)
     for name, topo_loss in LOSSES.items()
 }

@@ -94,6 +94,27 @@ def name_of(value):
     return f"{value.__module__}.{value.__qualname__}"
 
 
+def name_backbone(settings, n_channels):
+    """Settings of format 1, where the backbone "auto" was chosen by the channels.
+
+    Parameters
+    ----------
+    settings : dict
+        Parameters of a classifier, or some of them, as files and stores of format 1
+        hold them.
+    n_channels : int
+        Channels of the images.
+
+    Returns
+    -------
+    dict
+        The same, with the backbone that "auto" then stood for by its name.
+    """
+    if settings.get("backbone") != "auto":
+        return settings
+    return {**settings, "backbone": "small" if n_channels == 1 else "deep"}
+
+
 # ---------------------------------------------------------------- what a setting is
 
 

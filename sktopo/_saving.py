@@ -17,14 +17,21 @@ from safetensors import SafetensorError, safe_open
 from skorch.history import History
 
 from sktopo import _training
-from sktopo._files import LIBRARY_VERSIONS, encode, name_of, write_atomically
+from sktopo._files import (
+    LIBRARY_VERSIONS,
+    encode,
+    name_backbone,
+    name_of,
+    write_atomically,
+)
 from sktopo._images import as_chw
 from sktopo._modes import plain_modes
 from sktopo.grid import Grid
 from sktopo.networks import Head, make_network
 
-# Raised only when older readers would misread the file.
-FORMAT = 1
+# Raised only when older readers would misread the file. In format 1 the backbone "auto"
+# stood for other networks.
+FORMAT = 2
 _KEY = "sktopo"
 # What the format's own library refuses to read.
 _LARGEST_HEADER = 100_000_000
@@ -340,10 +347,15 @@ def _read_document(file):
         if not isinstance(document, dict):
             raise TypeError("it must be an object")
         number = document["format"]
+    if number == 1:
+        with _as_bad_file("its parameters"):
+            n_channels = as_chw(document["image_shape"])[0]
+            parameters = name_backbone(dict(document["parameters"]), n_channels)
+            return {**document, "parameters": parameters}
     if number != FORMAT:
         writer = document.get("versions")
         raise _BadFileError(
-            f"it has format {number!r}, and this version of sktopo reads format "
+            f"it has format {number!r}, and this version of sktopo reads formats 1 to "
             f"{FORMAT}; it was written by {str(writer)[:300]}."
         )
     return document

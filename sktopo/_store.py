@@ -23,6 +23,7 @@ from sktopo._files import (
     LIBRARY_VERSIONS,
     describe,
     differences,
+    name_backbone,
     open_regular,
     read_json_object,
     read_regular,
@@ -30,7 +31,8 @@ from sktopo._files import (
 )
 from sktopo.classifier import TopographicCNNClassifier
 
-FORMAT = 1
+# In format 1 the backbone "auto" stood for other networks.
+FORMAT = 2
 # Raised when measures are defined anew: what older ones gave is then measured again.
 MEASURES = 2
 COLUMNS = ("group", "measure", "parameter", "value", "n")
@@ -89,7 +91,7 @@ class Store:
 
     # ------------------------------------------------------------ the study itself
 
-    def open(self, configuration, conditions, measures, defaults):
+    def open(self, configuration, conditions, measures, defaults, n_channels):
         """Make the folder, or refuse one that belongs to another study.
 
         Parameters
@@ -101,6 +103,8 @@ class Store:
         defaults : dict
             Described defaults of the estimator's parameters, for stores that were made
             before a parameter was.
+        n_channels : int
+            Channels of the images.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"The store {self.folder} is a file; give a folder.")
@@ -109,7 +113,7 @@ class Store:
         if os.path.lexists(lock) and (lock.is_symlink() or not lock.is_file()):
             raise ValueError(f"{lock} is a link or no regular file. Remove it.")
         with FileLock(lock):  # two studies may open one empty folder
-            found = self._read_study(path)
+            found = self._read_study(path, n_channels)
             if found is None:
                 if any(self.folder.glob("*__seed_*")):
                     raise ValueError(
@@ -128,24 +132,31 @@ class Store:
             if found.get("text") != text:
                 write_atomically(path, text.encode())
 
-    def _read_study(self, path):
+    def _read_study(self, path, n_channels):
         if not os.path.lexists(path):
             return None
         try:
             found = read_json_object(path, _MOST_JSON)
-            if found["format"] != FORMAT:
+            if found["format"] not in (1, FORMAT):
                 raise ValueError(f"it has format {found['format']!r}")
             parts = ("conditions", "versions", "estimator", "data")
             if not all(isinstance(found[k], dict) for k in parts):
                 raise ValueError(f"its {', '.join(parts)} are no objects")
             if not isinstance(found.get("measures", {}), dict):
                 raise ValueError("its measures are no object")
+            text = json.dumps(found, indent=1)
+            if found["format"] == 1:
+                found["estimator"] = name_backbone(found["estimator"], n_channels)
+                found["conditions"] = {
+                    name: name_backbone(settings, n_channels)
+                    for name, settings in found["conditions"].items()
+                }
         except (OSError, *_MALFORMED) as error:
             raise ValueError(
                 f"{path} cannot be read ({error}). Give another folder as store, or "
                 f"restore that file."
             ) from error
-        return found | {"text": json.dumps(found, indent=1)}
+        return found | {"text": text}
 
     def _compare(self, found, configuration, conditions, measures):
         wanted = json.loads(json.dumps([configuration, conditions, measures]))

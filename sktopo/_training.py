@@ -148,6 +148,16 @@ class Batches:
             yield order[start:stop]
 
 
+# What max_epochs="auto" stands for.
+AUTO_STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 2000, 10, 100
+
+
+def auto_epochs(n_rows, batch_size):
+    """Ten passes, and more where they are needed for 2,000 steps, up to 100."""
+    epochs = math.ceil(AUTO_STEPS / len(Batches(n_rows, batch_size)))
+    return min(max(FEWEST_EPOCHS, epochs), MOST_EPOCHS)
+
+
 def _as_it_is(batch):
     return batch
 

@@ -30,6 +30,7 @@ from sklearn.utils.validation import (
 )
 
 from sktopo import _saving, _training
+from sktopo._files import name_backbone
 from sktopo._images import (
     as_array_like,
     as_batch,
@@ -43,7 +44,7 @@ from sktopo._labels import as_labels, check_label_types
 from sktopo._modes import plain_modes
 from sktopo.grid import NEIGHBORHOODS, Grid
 from sktopo.losses import DISTANCES, ActivationSimilarity, WeightSimilarity
-from sktopo.networks import BACKBONES, Head, make_network, own_copy
+from sktopo.networks import BACKBONES, Head, auto_backbone, make_network, own_copy
 
 TOPO_LOSSES = {
     "ws": (WeightSimilarity, {}),
@@ -82,12 +83,13 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         Rows and columns of the grid.
     neighborhood : {"moore", "von_neumann"}, default="moore"
         8 or 4 neighbours, no wrap-around.
-    backbone : {"auto", "small", "deep"} or callable, default="auto"
-        What comes before the grid layer. "auto": "small" for one channel, else "deep".
-        A callable is given the image shape (C, H, W) and returns an nn.Module that maps
+    backbone : {"auto", "lenet", "small", "deep"} or callable, default="auto"
+        What comes before the grid layer. "auto": "lenet" for images of under 64 pixels
+        in height and width, else "deep". "lenet" keeps where things are; "small" and
+        "deep" average over space and are the paper's networks for MNIST and CIFAR-10. A
+        callable is given the image shape (C, H, W) and returns an nn.Module that maps
         images (n, C, H, W) to features (n, d), of which each fit trains a deep copy;
-        define it at module level if the model is to be pickled. "small" is the paper's
-        network for MNIST, a small one: "deep" learns more from grey images too.
+        define it at module level if the model is to be pickled.
     dropout : float, default=0.5
         Share of rectified grid responses zeroed in training, in [0, 1).
     image_shape : tuple of int, default=None
@@ -97,10 +99,11 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     standardize : bool, default=True
         Whether the fitted model standardises images by the per-channel mean and
         standard deviation of its training images.
-    max_epochs : int, default=10
-        Passes over the training images, of each call of `fit`. The defaults are the
-        paper's, for about 50,000 images: with a few thousand, train for more epochs or
-        with a larger `lr`.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training images, of each call of `fit`. "auto": ten, and more
+        where they are needed for 2,000 steps, up to 100. It depends on the number of
+        images and on `batch_size` alone, so that candidates that are trained on the
+        same images take the same number of steps.
     batch_size : int, default=64
         Images a step. A last batch of one is merged into the batch before it.
     lr : float, default=1e-3
@@ -164,7 +167,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     module_ : nn.Module
         Raw images (n, C, H, W) to logits, standardisation inside.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, in all calls since the model was made.
     history_ : DataFrame
         One row an epoch: epoch, loss, task_loss, topo_loss (before lam; nan where it is
         not computed), valid_accuracy (with early stopping), duration in seconds.
@@ -198,8 +201,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     >>> from sktopo.classifier import TopographicCNNClassifier
     >>> from sktopo.datasets import load_digits_images
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> clf = TopographicCNNClassifier(lam=0.3, max_epochs=2, lr=3e-3, random_state=0)
-    >>> clf.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.5
+    >>> clf = TopographicCNNClassifier(max_epochs=10, random_state=0)
+    >>> clf.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.9
     True
     >>> clf.activation_maps(X[:2]).shape
     (2, 11, 11)
@@ -215,7 +218,10 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "image_shape": [tuple, list, None],
         "standardize": ["boolean"],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "optimizer": [StrOptions(set(_training.OPTIMIZERS))],
@@ -245,7 +251,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         dropout: float = 0.5,
         image_shape: tuple[int, ...] | None = None,
         standardize: bool = True,
-        max_epochs: int = 10,
+        max_epochs: int | str = "auto",
         batch_size: int = 64,
         lr: float = 1e-3,
         optimizer: str = "adam",
@@ -469,6 +475,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
 
     def _train_net(self, net, train_set, valid_set, epochs):
         try:
+            if epochs == "auto":
+                epochs = _training.auto_epochs(len(train_set), self.batch_size)
             net.train(train_set, valid_set, epochs)
         except KeyboardInterrupt:
             if len(net.history):
@@ -646,10 +654,19 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
 
     def _current_structure(self):
         structure = {name: getattr(self, name) for name in STRUCTURE}
+        if self.backbone == "auto":
+            structure["backbone"] = auto_backbone(self.image_shape_)
         structure["grid_shape"] = Grid(self.grid_shape).shape
         shape = self.image_shape
         structure["image_shape"] = self.image_shape_ if shape is None else as_chw(shape)
         return structure
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        structure = getattr(self, "_structure", {})
+        if structure.get("backbone") == "auto":  # pickled when it was chosen otherwise
+            structure |= name_backbone(structure, self.image_shape_[0])
+            self.backbone = structure["backbone"]
 
     def _check_structure(self):
         now = self._current_structure()

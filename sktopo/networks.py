@@ -14,7 +14,9 @@ from torch.nn import functional as F
 __all__ = [
     "Head",
     "TopographicNetwork",
+    "auto_backbone",
     "deep_backbone",
+    "lenet_backbone",
     "make_network",
     "small_backbone",
 ]
@@ -25,11 +27,11 @@ class _GlobalAveragePool(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def _max_pool(height, width):
-    """Halve each axis that has two pixels or more; None where none has."""
+def _pool(layer, height, width):
+    """Halve each axis of two pixels or more: the layers for it, and what is left."""
     kernel = (2 if height > 1 else 1, 2 if width > 1 else 1)
-    pool = nn.MaxPool2d(kernel) if max(kernel) > 1 else None
-    return pool, height // kernel[0], width // kernel[1]
+    layers = [layer(kernel)] if max(kernel) > 1 else []
+    return layers, height // kernel[0], width // kernel[1]
 
 
 def _convolutions(image_shape, widths, n_pools, batch_norm):
@@ -41,8 +43,8 @@ def _convolutions(image_shape, widths, n_pools, batch_norm):
             layers.append(nn.BatchNorm2d(n_filters))
         if i < n_pools:
             # Before the ReLU: the same values for a quarter of the rectifications.
-            pool, height, width = _max_pool(height, width)
-            layers.extend([] if pool is None else [pool])
+            pool, height, width = _pool(nn.MaxPool2d, height, width)
+            layers.extend(pool)
         layers.append(nn.ReLU())
         channels = n_filters
     return nn.Sequential(*layers, _GlobalAveragePool())
@@ -89,7 +91,59 @@ def deep_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
     return _convolutions(image_shape, (32, 64, 128, 256), n_pools=3, batch_norm=True)
 
 
-BACKBONES = {"small": small_backbone, "deep": deep_backbone}
+def lenet_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
+    """Two convolutions with batch norm (32 and 64 filters), pooled and flattened.
+
+    Unlike the networks that average over space, it keeps where things are.
+
+    Parameters
+    ----------
+    image_shape : tuple of (int, int, int)
+        Channels, height and width; down to one pixel.
+
+    Returns
+    -------
+    nn.Module
+        Maps (n, channels, height, width) to (n, 64 * rows * columns), where rows and
+        columns are a quarter of height and width, at least 1; more than 7 of either are
+        averaged down to 7.
+
+    References
+    ----------
+    Pooling by means, and the name, are of LeCun et al., "Gradient-based learning
+    applied to document recognition", Proceedings of the IEEE 86 (1998).
+    """
+    channels, height, width = image_shape
+    layers = []
+    for n_filters in (32, 64):
+        layers.append(nn.Conv2d(channels, n_filters, 3, padding=1))
+        layers.extend([nn.BatchNorm2d(n_filters), nn.ReLU()])
+        pool, height, width = _pool(nn.AvgPool2d, height, width)
+        layers.extend(pool)
+        channels = n_filters
+    kept = (min(height, 7), min(width, 7))
+    if kept != (height, width):
+        layers.append(nn.AdaptiveAvgPool2d(kept))
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+BACKBONES = {"lenet": lenet_backbone, "small": small_backbone, "deep": deep_backbone}
+
+
+def auto_backbone(image_shape: tuple[int, int, int]) -> str:
+    """Name of the backbone that "auto" stands for.
+
+    Parameters
+    ----------
+    image_shape : tuple of (int, int, int)
+        Channels, height and width.
+
+    Returns
+    -------
+    str
+        "lenet" for images of under 64 pixels in height and width, else "deep".
+    """
+    return "lenet" if max(image_shape[1:]) < 64 else "deep"
 
 
 class TopographicNetwork(nn.Module):
@@ -319,9 +373,9 @@ def make_network(
 
     Parameters
     ----------
-    backbone : {"auto", "small", "deep"} or callable
-        "auto": "small" for one channel, else "deep". A callable is given the image
-        shape and returns an nn.Module, of which a deep copy is used.
+    backbone : {"auto", "lenet", "small", "deep"} or callable
+        "auto": see `auto_backbone`. A callable is given the image shape and returns an
+        nn.Module, of which a deep copy is used.
     image_shape : tuple of (int, int, int)
         Channels, height and width.
     **head : dict
@@ -340,7 +394,7 @@ def make_network(
         If the backbone's output is not (n, n_features).
     """
     if backbone == "auto":
-        backbone = "small" if image_shape[0] == 1 else "deep"
+        backbone = auto_backbone(image_shape)
     if isinstance(backbone, nn.Module):
         raise TypeError(
             f"backbone must be a callable that makes a module from the image shape, so "

@@ -56,8 +56,8 @@ class TopographicStudy(BaseEstimator):
     Parameters
     ----------
     estimator : TopographicCNNClassifier, default=None
-        What all conditions have in common. None: the classifier's defaults, which are
-        the paper's.
+        What all conditions have in common. None: the classifier's defaults. (The
+        paper's networks are those with ``backbone="small"`` or ``"deep"``.)
     topo_losses : sequence of {"ws", "as", "as_untransposed"} or callable, \
             default=("ws", "as", "as_untransposed")
         Conditions by their spatial loss, each at every lam. The condition "control",
@@ -398,6 +398,7 @@ class TopographicStudy(BaseEstimator):
             {name: describe_settings(s) for name, s in self.conditions_.items()},
             {name: describe(f, name) for name, f in (self.measures or {}).items()},
             _describe_estimator(TopographicCNNClassifier()),
+            self._base.image_shape_[0],
         )
 
     def _compute(self, store, cells, data):

@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import (
     Callback,
@@ -24,6 +25,10 @@ from sktopo.losses import ActivationSimilarity, WeightSimilarity
 from sktopo.metrics import morans_i
 
 
+def flat(image_shape):
+    return nn.Flatten()
+
+
 def same(first, second, X):
     return np.array_equal(first.predict_proba(X), second.predict_proba(X))
 
@@ -31,14 +36,64 @@ def same(first, second, X):
 # ------------------------------------------------------------------ what it learns
 
 
-def test_learns_digits_and_a_smooth_map(fitted, digits):
+def test_defaults_learn_digits_and_a_smooth_map(digits):
     X, y = digits
-    assert fitted.score(X[1200:], y[1200:]) > 0.85
-    control = clone(fitted).set_params(topo_loss=None).fit(X[:1200], y[:1200])
-    smooth = morans_i(fitted.activation_maps(X[1200:])).mean()
+    clf = TopographicCNNClassifier(random_state=0).fit(X[:1200], y[:1200])
+    control = clone(clf).set_params(topo_loss=None).fit(X[:1200], y[:1200])
+    assert clf.n_iter_ == control.n_iter_ == 100  # of 19 steps
+    assert clf.score(X[1200:], y[1200:]) > 0.96
+    assert control.score(X[1200:], y[1200:]) > 0.96
+    smooth = morans_i(clf.activation_maps(X[1200:])).mean()
     rough = morans_i(control.activation_maps(X[1200:])).mean()
-    assert smooth > 0.15
+    assert smooth > 0.3
     assert abs(rough) < 0.15
+
+
+def test_the_papers_network_learns_digits_and_a_smooth_map(digits):
+    X, y = digits
+    clf = TopographicCNNClassifier(
+        lam=0.3, backbone="small", max_epochs=6, lr=3e-3, random_state=0
+    )
+    clf.fit(X[:1200], y[:1200])
+    assert clf.score(X[1200:], y[1200:]) > 0.85
+    assert morans_i(clf.activation_maps(X[1200:])).mean() > 0.15
+
+
+@pytest.mark.parametrize("batch_size", [64, 300])
+def test_auto_epochs_count_the_images_that_are_trained_on(batch_size, quick, digits):
+    X, y = digits
+    quick.set_params(max_epochs="auto", batch_size=batch_size, backbone="small")
+    steps = []
+
+    class Count(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            steps.append(training)
+
+    quick.set_params(callbacks=[Count()]).fit(X[:1700], y[:1700])
+    wanted = {64: 75, 300: 100}[batch_size]
+    assert quick.n_iter_ == wanted
+    assert len(steps) == wanted * {64: 27, 300: 6}[batch_size]
+    quick.set_params(max_epochs="auto", early_stopping=True, n_iter_no_change=200)
+    quick.set_params(callbacks=None, batch_size=64).fit(X[:1700], y[:1700])
+    assert len(quick.history_) == quick.n_iter_ == 84  # of 24 steps: 170 held out
+
+
+def test_candidates_of_a_search_take_the_same_number_of_steps(quick, digits):
+    X, y = digits
+    counted = []
+
+    class Count(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            counted[-1] += training
+
+        def on_train_begin(self, net, **kwargs):
+            counted.append(0)
+
+    quick.set_params(max_epochs="auto", backbone=flat, callbacks=[Count()])
+    GridSearchCV(quick, {"lam": [0, 0.3], "topo_loss": ["ws", "as"]}, cv=3).fit(X, y)
+    assert len(counted) == 4 * 3 + 1
+    assert len(set(counted)) == 2  # the refit has more images, as many steps
+    assert all(1900 <= n <= 2100 for n in counted)
 
 
 @pytest.mark.parametrize("topo_loss", ["ws", "as", "as_untransposed"])
@@ -139,7 +194,7 @@ def test_fitted_attributes(fitted, digits):
     assert fitted.image_shape_ == (1, 8, 8)
     assert fitted.pixel_range_ == (0.0, 16.0)
     assert fitted.grid_.shape == (11, 11)
-    assert fitted.grid_weights_.shape == (121, 64)
+    assert fitted.grid_weights_.shape == (121, 64 * 4)
     assert fitted.readout_weights_.shape == (10, 121)
     weights = fitted.grid_weights_
     weights[:] = 0  # a copy
@@ -312,24 +367,26 @@ def test_dataframe_names(quick, digits):
 
 
 @pytest.mark.parametrize(
-    ("shape", "backbone", "image_shape"),
+    ("shape", "n_features", "image_shape"),
     [
-        ((3, 32, 32), "deep", (3, 32, 32)),
-        ((64, 48), "small", (1, 64, 48)),
-        ((1, 9), "small", (1, 1, 9)),
-        ((3, 1, 1), "deep", (3, 1, 1)),
-        ((1, 1), "small", (1, 1, 1)),
-        ((2, 5, 4), "deep", (2, 5, 4)),
+        ((3, 32, 32), 64 * 49, (3, 32, 32)),
+        ((3, 96, 96), 256, (3, 96, 96)),
+        ((64, 48), 256, (1, 64, 48)),
+        ((1, 8, 8), 64 * 4, (1, 8, 8)),
+        ((1, 9), 64 * 2, (1, 1, 9)),
+        ((3, 1, 1), 64, (3, 1, 1)),
+        ((1, 1), 64, (1, 1, 1)),
+        ((2, 5, 4), 64, (2, 5, 4)),
     ],
 )
-def test_image_shapes_train(shape, backbone, image_shape, rng):
+def test_image_shapes_train(shape, n_features, image_shape, rng):
     X = rng.random((70, *shape), dtype=np.float32)
     y = np.arange(70) % 2
     X[y == 1] += 1
-    clf = TopographicCNNClassifier(lam=0.1, max_epochs=30, lr=5e-3, random_state=0)
+    clf = TopographicCNNClassifier(lam=0.1, max_epochs=15, lr=5e-3, random_state=0)
     clf.fit(X, y)
     assert clf.image_shape_ == image_shape
-    assert clf.grid_weights_.shape[1] == {"small": 64, "deep": 256}[backbone]
+    assert clf.grid_weights_.shape[1] == n_features
     assert clf.score(X, y) > 0.8
 
 
@@ -460,7 +517,7 @@ def test_loss_of_a_batch_is_the_mean_of_weighted_cross_entropy(digits):
     X, y = X[:30], y[:30] % 3
     weights = np.linspace(0, 2, 30)
     clf = TopographicCNNClassifier(
-        None, max_epochs=1, lr=1e-12, dropout=0, random_state=0,
+        None, backbone="small", max_epochs=1, lr=1e-12, dropout=0, random_state=0,
         class_weight={0: 2.0, 1: 1.0, 2: 0.5},
     )  # fmt: skip
     clf.fit(X, y, sample_weight=weights)
@@ -568,12 +625,14 @@ def test_another_value_range_at_predict_warns(factor, fitted, digits):
         ("lam", np.inf, ["lam"]),
         ("topo_loss", "smooth", ["'as'", "'as_untransposed'", "'ws'", "None"]),
         ("distance", "manhattan", ["'cosine'", "'euclidean'", "'correlation'"]),
-        ("backbone", "resnet", ["'auto'", "'deep'", "'small'", "callable"]),
+        ("backbone", "resnet", ["'auto'", "'deep'", "'lenet'", "'small'", "callable"]),
         ("neighborhood", "queen", ["'moore'", "'von_neumann'"]),
         ("optimizer", "lbfgs", ["'adam'", "'adamw'", "'sgd'"]),
         ("precision", "float16", ["'auto'", "'bfloat16'", "'float32'"]),
         ("dropout", 1.0, ["[0.0, 1.0)"]),
-        ("max_epochs", 0, ["[1, inf)"]),
+        ("max_epochs", 0, ["[1, inf)", "{'auto'}"]),
+        ("max_epochs", "many", ["[1, inf)", "{'auto'}"]),
+        ("max_epochs", 2.5, ["[1, inf)", "{'auto'}"]),
         ("grid_shape", 11, ["tuple", "list"]),
     ],
 )
@@ -634,7 +693,7 @@ def test_divergence_is_an_error(quick, digits):
 def test_constant_predictions_are_not_silent(quick, digits):
     X, y = digits
     with pytest.warns(ConvergenceWarning, match=r"smaller lam \(now 1e\+15\)"):
-        quick.set_params(lam=1e15, lr=1e-5).fit(X, y)
+        quick.set_params(lam=1e15, lr=1e-5, backbone="small").fit(X, y)
 
 
 def test_batch_norm_and_batches_of_one(quick, digits):

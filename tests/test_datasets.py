@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 from torchvision import datasets as torchvision_datasets
 
-from sktopo import datasets
+from sktopo import TopographicCNNClassifier, datasets
 
 IDX = [
     "train-images-idx3-ubyte",
@@ -151,6 +151,9 @@ def test_cifar10_on_disk_needs_no_download(tmp_path, rng, offline, monkeypatch):
     bunch = datasets.fetch_cifar10("all", data_home=tmp_path)
     assert bunch.data.shape == (9, 3, 32, 32)
     assert bunch.target_names[0] == "airplane"
+    clf = TopographicCNNClassifier(random_state=0).fit(bunch.data, bunch.target)
+    assert clf.n_iter_ == 100
+    assert clf.score(bunch.data, bunch.target) == 1
 
 
 FETCHERS = [

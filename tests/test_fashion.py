@@ -13,7 +13,9 @@ def models(fashion):
     X, y = fashion
     made = {}
     for name, topo_loss in {"control": None, "ws": "ws", "as": "as"}.items():
-        clf = TopographicCNNClassifier(topo_loss, lam=1.0, max_epochs=4, random_state=0)
+        clf = TopographicCNNClassifier(
+            topo_loss, backbone="small", max_epochs=4, random_state=0
+        )
         made[name] = clf.set_params(lr=2e-3).fit(X[:6000], y[:6000])
     return made
 

@@ -242,7 +242,8 @@ def test_mirror_index_of_symmetric_and_antisymmetric_filters(rng):
 
 def test_small_network_sees_no_place_away_from_the_border(fashion):
     X, y = fashion
-    clf = TopographicCNNClassifier(max_epochs=1, random_state=0).fit(X[:640], y[:640])
+    clf = TopographicCNNClassifier(backbone="small", max_epochs=1, random_state=0)
+    clf.fit(X[:640], y[:640])
     images = np.full((2, 1, 28, 28), 128.0)
     patch = np.random.default_rng(0).uniform(0, 255, (4, 4))
     images[0, 0, 8:12, 8:12] = images[1, 0, 12:16, 12:16] = patch

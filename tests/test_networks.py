@@ -7,7 +7,9 @@ from torch.nn import functional as F
 from sktopo.networks import (
     Head,
     TopographicNetwork,
+    auto_backbone,
     deep_backbone,
+    lenet_backbone,
     make_network,
     small_backbone,
 )
@@ -58,9 +60,37 @@ def test_deep_is_the_network_of_the_paper():
     assert [c.out_channels for c in convolutions] == [32, 64, 128, 256]
 
 
-def test_auto_takes_small_for_one_channel_and_deep_for_more():
-    assert network("auto", (1, 8, 8)).grid.in_features == 64
-    assert network("auto", (3, 8, 8)).grid.in_features == 256
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ((1, 28, 28), (7, 7)),
+        ((3, 63, 9), (7, 2)),
+        ((2, 1, 5), (1, 1)),
+        ((1, 1, 1), (1, 1)),
+    ],
+)
+def test_lenet_keeps_places(shape, kept):
+    layers = lenet_backbone(shape).eval()
+    x = torch.randn(2, *shape)
+    expected = x
+    convolutions = [m for m in layers if isinstance(m, nn.Conv2d)]
+    norms = [m for m in layers if isinstance(m, nn.BatchNorm2d)]
+    assert [c.out_channels for c in convolutions] == [32, 64]
+    for convolution, norm in zip(convolutions, norms, strict=True):
+        expected = F.relu(norm(convolution(expected)))
+        expected = F.avg_pool2d(expected, [min(2, n) for n in expected.shape[2:]])
+    expected = F.adaptive_avg_pool2d(expected, kept).flatten(1)
+    torch.testing.assert_close(layers(x), expected)
+    assert expected.shape == (2, 64 * kept[0] * kept[1])
+
+
+def test_auto_takes_lenet_for_small_images_and_deep_for_large_ones():
+    for shape in [(1, 8, 8), (3, 32, 32), (1, 63, 63), (1, 1, 1)]:
+        assert auto_backbone(shape) == "lenet"
+    for shape in [(1, 64, 64), (3, 96, 96), (1, 1, 64), (3, 64, 8)]:
+        assert auto_backbone(shape) == "deep"
+    assert network("auto", (1, 28, 28)).grid.in_features == 64 * 49
+    assert network("auto", (1, 64, 64)).grid.in_features == 256
 
 
 def test_standardises_inside():

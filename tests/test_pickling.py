@@ -46,6 +46,24 @@ def test_training_goes_on_as_without_the_copy(way, optimizer, quick, digits):
     assert not np.array_equal(fresh.grid_weights_, quick.grid_weights_)
 
 
+@pytest.mark.parametrize(("n_channels", "name"), [(1, "small"), (3, "deep")])
+def test_backbone_auto_in_a_pickle_of_the_first_house(
+    n_channels, name, quick, digits, tmp_path
+):
+    """There it was kept as it was given, and stood for other networks."""
+    X, y = digits
+    X, y = np.repeat(X[:300], n_channels, axis=1), y[:300]
+    quick.set_params(backbone=name).fit(X, y)
+    quick.backbone = quick._structure["backbone"] = "auto"
+    again = pickle.loads(pickle.dumps(quick))
+    assert again.backbone == name
+    again.save(tmp_path / "model.safetensors")
+    again.partial_fit(X, y)
+    assert again.n_iter_ == 3
+    unfitted = TopographicCNNClassifier()
+    assert pickle.loads(pickle.dumps(unfitted)).backbone == "auto"
+
+
 @pytest.mark.parametrize("way", COPIES)
 def test_copies_do_not_share_weights(way, quick, digits):
     X, y = digits

@@ -49,7 +49,8 @@ def test_the_full_study_is_planned_as_the_paper_is():
     assert (estimator.backbone, estimator.max_epochs) == ("small", 10)
     assert (estimator.batch_size, estimator.lr, estimator.dropout) == (64, 1e-3, 0.5)
     deep = replicate.parse(["--dataset", "cifar10", "--store", "x"])
-    assert replicate.make_study(deep).estimator.max_epochs == 30
+    deep = replicate.make_study(deep).estimator
+    assert (deep.backbone, deep.max_epochs) == ("deep", 30)
 
 
 def test_dry_run_lists_and_trains_nothing(digits_for_fashion, tmp_path, capsys):

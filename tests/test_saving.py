@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from sklearn.base import clone
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
@@ -561,7 +562,8 @@ def test_strange_descriptions(entry, saved, digits):
 @pytest.mark.parametrize(
     ("entry", "value", "message"),
     [
-        (("format",), 2, "reads format 1; it was written by"),
+        (("format",), 3, "reads formats 1 to 2; it was written by"),
+        (("format",), 1, "another backbone"),
         (("parameters", "grid_shape"), {"tuple": [HUGE, HUGE]}, "model"),
         (("parameters", "grid_shape"), {"tuple": [4, 3, 2]}, "model"),
         (("parameters", "grid_shape"), {"tuple": [3, 5]}, "shape"),
@@ -646,6 +648,7 @@ def test_wrong_tensors(change_tensors, message, saved):
 HOSTILE = """
 import json, resource, sys, time
 import torch
+from sklearn.base import clone
 torch.set_num_threads(1)
 from sktopo import TopographicCNNClassifier
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
@@ -692,10 +695,11 @@ def test_hostile_sizes_take_little_memory(saved, tmp_path):
     assert int(done.stdout) < 300  # MB
 
 
-def test_an_image_shape_of_another_size_is_no_cost(saved):
-    """Convolutions fit images of any size, so this file is in order."""
-    rewrite(saved, change(("image_shape",), [1, 100_000, 100_000]))
-    assert load(saved).n_features_in_ == 10**10
+def test_an_image_shape_of_another_size_is_no_cost(quick, digits, path):
+    """What averages over space fits images of any size, so this file is in order."""
+    quick.set_params(backbone="small").fit(digits[0][:100], digits[1][:100]).save(path)
+    rewrite(path, change(("image_shape",), [1, 100_000, 100_000]))
+    assert load(path).n_features_in_ == 10**10
 
 
 # ------------------------------------------------------------------ other versions
@@ -711,6 +715,28 @@ def test_a_file_of_version_0_1_loads(digits):
         np.testing.assert_allclose(found, answers["probabilities"], atol=1e-5)
     clf.partial_fit(X[:1000], NAMES[y[:1000]])
     assert clf.n_iter_ == 26
+    assert (clf.backbone, clf.max_epochs) == ("small", 25)
+
+
+@pytest.mark.parametrize(("n_channels", "name"), [(1, "small"), (3, "deep")])
+def test_backbone_auto_in_a_file_of_format_1(n_channels, name, quick, digits, path):
+    """It stood for other networks, and the model is what it was made with."""
+    X, y = digits
+    X = np.repeat(X[:300], n_channels, axis=1)
+    clf = quick.set_params(backbone=name).fit(X, y[:300])
+    clf.save(path)
+
+    def older(document):
+        document["format"] = 1
+        document["parameters"]["backbone"] = "auto"
+
+    rewrite(path, older)
+    again = load(path)
+    assert again.backbone == name
+    assert_same(clf, again, X)
+    np.testing.assert_array_equal(
+        clone(again).fit(X, y[:300]).grid_weights_, clf.grid_weights_
+    )
 
 
 def test_parameters_that_a_file_does_not_know_are_the_defaults(saved):

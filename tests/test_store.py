@@ -86,7 +86,7 @@ def open_store(folder, seed, barrier, found):
     barrier.wait()
     try:
         configuration = {"random_state": seed, "estimator": {}, "data": {}}
-        store.open(configuration, {str(seed): {}}, {}, {})
+        store.open(configuration, {str(seed): {}}, {}, {}, n_channels=1)
     except ValueError as error:
         found.put((seed, str(error)))
     else:
@@ -149,6 +149,29 @@ def test_a_store_of_the_first_house_keeps_its_models(whole, store, data):
     other.estimator.set_params(tol=0.1)
     with pytest.raises(ValueError, match=r"tol is 0\.0001 there and 0\.1 here"):
         other.run(*data)
+
+
+def test_backbone_auto_in_a_store_of_format_1(data, tmp_path):
+    """It stood for "small" with one channel, in the estimator and in conditions."""
+    store = tmp_path / "store"
+    study = make_study(store)
+    study.estimator.set_params(backbone="small")
+    study.run(*data)
+    content = json.loads((store / "study.json").read_text())
+    assert content["format"] == 2
+    content |= {"format": 1}
+    content["estimator"]["backbone"] = "auto"
+    content["conditions"]["named"] = {"topo_loss": None, "backbone": "auto"}
+    (store / "study.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='backbone is "small" there and "auto" here'):
+        make_study(store).run(*data)
+    before = snapshot(store)
+    study.set_params(conditions={"named": {"topo_loss": None, "backbone": "small"}})
+    study.run(*data)
+    changed = {k for k, v in snapshot(store).items() if before.get(k) != v}
+    assert {k.split("__")[0] for k in changed} == {"study.json", "named"}
+    again = json.loads((store / "study.json").read_text())
+    assert (again["format"], again["estimator"]["backbone"]) == (2, "small")
 
 
 # ------------------------------------------------------------------ from a stranger

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sktopo._training import (
     Batches,
     ImageDataset,
+    auto_epochs,
     native_bfloat16,
     resolve_device,
     seeded_initialisation,
@@ -24,6 +25,25 @@ def test_each_row_comes_once_and_no_batch_is_a_single_row(n_rows, batch_size, sh
     assert max(sizes) <= batch_size + 1
     if batch_size > 1 and n_rows > 1:
         assert min(sizes) > 1
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "epochs"),
+    [
+        (2_000, 64, 63),
+        (6_000, 64, 22),
+        (48_000, 64, 10),
+        (12_800, 64, 10),
+        (1_334, 64, 96),
+        (1_345, 64, 96),  # the last batch of one is no batch
+        (1_346, 64, 91),
+        (300, 64, 100),
+        (1, 1, 100),
+    ],
+)
+def test_auto_epochs(n_rows, batch_size, epochs):
+    """Ten, and more where they are needed for 2,000 steps, up to 100."""
+    assert auto_epochs(n_rows, batch_size) == epochs
 
 
 def test_epochs_differ_and_seeds_repeat():
