@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from sklearn.base import clone
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import EpochScoring, LRScheduler
 
