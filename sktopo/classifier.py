@@ -106,8 +106,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         same images take the same number of steps.
     batch_size : int, default=64
         Images a step. A last batch of one is merged into the batch before it.
-    lr : float, default=1e-3
-        Learning rate.
+    lr : float, default=5e-4
+        Learning rate. The paper's networks are trained with 1e-3.
     optimizer : {"adam", "adamw", "sgd"}, default="adam"
         The optimizer; "sgd" has a momentum of 0.9.
     weight_decay : float, default=0.0
@@ -253,7 +253,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         standardize: bool = True,
         max_epochs: int | str = "auto",
         batch_size: int = 64,
-        lr: float = 1e-3,
+        lr: float = 5e-4,
         optimizer: str = "adam",
         weight_decay: float = 0.0,
         early_stopping: bool = False,

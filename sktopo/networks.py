@@ -27,10 +27,10 @@ class _GlobalAveragePool(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def _pool(layer, height, width):
+def _max_pool(height, width):
     """Halve each axis of two pixels or more: the layers for it, and what is left."""
     kernel = (2 if height > 1 else 1, 2 if width > 1 else 1)
-    layers = [layer(kernel)] if max(kernel) > 1 else []
+    layers = [nn.MaxPool2d(kernel)] if max(kernel) > 1 else []
     return layers, height // kernel[0], width // kernel[1]
 
 
@@ -43,7 +43,7 @@ def _convolutions(image_shape, widths, n_pools, batch_norm):
             layers.append(nn.BatchNorm2d(n_filters))
         if i < n_pools:
             # Before the ReLU: the same values for a quarter of the rectifications.
-            pool, height, width = _pool(nn.MaxPool2d, height, width)
+            pool, height, width = _max_pool(height, width)
             layers.extend(pool)
         layers.append(nn.ReLU())
         channels = n_filters
@@ -92,7 +92,7 @@ def deep_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
 
 
 def lenet_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
-    """Two convolutions with batch norm (32 and 64 filters), pooled and flattened.
+    """Two convolutions (32 and 64 filters), max-pooled, normed and flattened.
 
     Unlike the networks that average over space, it keeps where things are.
 
@@ -110,16 +110,16 @@ def lenet_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
 
     References
     ----------
-    Pooling by means, and the name, are of LeCun et al., "Gradient-based learning
-    applied to document recognition", Proceedings of the IEEE 86 (1998).
+    LeCun et al., "Gradient-based learning applied to document recognition", Proceedings
+    of the IEEE 86 (1998), for the layout. The batch norm stands after the pooling: it
+    works on a quarter of the values there, which saves a quarter of the time.
     """
     channels, height, width = image_shape
     layers = []
     for n_filters in (32, 64):
-        layers.append(nn.Conv2d(channels, n_filters, 3, padding=1))
+        pool, height, width = _max_pool(height, width)
+        layers.extend([nn.Conv2d(channels, n_filters, 3, padding=1), *pool])
         layers.extend([nn.BatchNorm2d(n_filters), nn.ReLU()])
-        pool, height, width = _pool(nn.AvgPool2d, height, width)
-        layers.extend(pool)
         channels = n_filters
     kept = (min(height, 7), min(width, 7))
     if kept != (height, width):
