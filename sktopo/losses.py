@@ -4,19 +4,60 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from sktopo.grid import Grid
 
 __all__ = ["DISTANCES", "ActivationSimilarity", "WeightSimilarity", "neighbor_distance"]
 
 
+class _EdgeLengths(torch.autograd.Function):
+    """Euclidean distance of each pair, in blocks of columns that a cache holds.
+
+    Plain operations would write several arrays of all pairs by all columns.
+    """
+
+    COLUMNS = 512
+
+    @classmethod
+    def steps(cls, vectors, first, second):
+        """Differences of the pairs, one block of columns after the other."""
+        for part in vectors.split(cls.COLUMNS, dim=1):
+            yield part.index_select(0, first).sub_(part.index_select(0, second))
+
+    @staticmethod
+    def forward(ctx, vectors, first, second):
+        steps = _EdgeLengths.steps(vectors, first, second)
+        parts = [torch.linalg.vector_norm(step, dim=1) for step in steps]
+        lengths = parts[0]
+        if len(parts) > 1:
+            lengths = torch.linalg.vector_norm(torch.stack(parts), dim=0)
+        ctx.save_for_backward(vectors, first, second, lengths)
+        return lengths
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        vectors, first, second, lengths = ctx.saved_tensors
+        lengths = lengths.masked_fill(lengths == 0, 1)[:, None]  # of a step of zeros
+        result = torch.empty_like(vectors)
+        parts = result.split(_EdgeLengths.COLUMNS, dim=1)
+        steps = _EdgeLengths.steps(vectors, first, second)
+        for part, step in zip(parts, steps, strict=True):
+            step.div_(lengths).mul_(grad[:, None])
+            here = torch.zeros_like(part).index_add_(0, first, step)
+            there = torch.zeros_like(part).index_add_(0, second, step.neg_())
+            torch.add(here, there, out=part)
+        return result, None, None
+
+
 def _euclidean(vectors, first, second):
     # Measured in units of the largest entry, so that 1e30 squared stays in range.
-    largest = torch.linalg.vector_norm(vectors.detach(), torch.inf)
-    scale = largest.clamp(min=_floor(vectors))
-    scaled = vectors / scale
-    step = scaled.index_select(0, first) - scaled.index_select(0, second)
-    return torch.linalg.vector_norm(step, dim=1).mean() * scale
+    low, high = torch.aminmax(
+        vectors.detach()
+    )  # vector_norm takes fifteen times as long
+    scale = torch.maximum(-low, high).clamp(min=_floor(vectors))
+    return _EdgeLengths.apply(vectors / scale, first, second).mean() * scale
 
 
 def _mean_squared(vectors, first, second):

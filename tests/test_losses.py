@@ -188,3 +188,20 @@ def test_no_warning_from_scalars():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         WeightSimilarity((2, 2))(torch.zeros(4, 1))
+
+
+@pytest.mark.parametrize("fan_in", [511, 512, 513, 1300])
+def test_wide_weights_are_taken_in_blocks(fan_in):
+    """The same as without blocks, in value and gradient, equal neighbours included."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(6, fan_in, dtype=torch.float64, generator=generator)
+    weights[1] = weights[0]
+    weights.requires_grad_()
+    loss = WeightSimilarity((2, 3))
+    first, second = loss.edges
+    lengths = (weights[first] - weights[second]).norm(dim=1)
+    (expected,) = torch.autograd.grad(lengths.mean() * 2, weights)
+    (found,) = torch.autograd.grad(loss(weights) * 2, weights)
+    torch.testing.assert_close(loss(weights), lengths.mean())
+    torch.testing.assert_close(found, expected)
+    assert found.isfinite().all()
