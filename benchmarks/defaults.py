@@ -31,7 +31,6 @@ CLASSIFIERS = {
     'backbone="small"': lambda **seed: TopographicCNNClassifier(
         backbone="small", **seed
     ),
-    'backbone="deep"': lambda **seed: TopographicCNNClassifier(backbone="deep", **seed),
     "MLPClassifier()": MLPClassifier,
     "LogisticRegression(max_iter=300)": lambda **seed: LogisticRegression(
         max_iter=300, **seed
