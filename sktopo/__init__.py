@@ -10,8 +10,8 @@ from sktopo import (
     scorers,
     stimuli,
 )
+from sktopo._measures import measure, measure_activations, select_results
 from sktopo.classifier import TopographicCNNClassifier
-from sktopo.measure import measure, measure_activations
 from sktopo.transformers import GridActivations, ImageNoise
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "noise",
     "robustness",
     "scorers",
+    "select_results",
     "stimuli",
 ]
 __version__ = "0.2.0.dev0"

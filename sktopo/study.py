@@ -24,14 +24,14 @@ from sktopo._claims import claims
 from sktopo._files import describe, digest
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
+from sktopo._measures.registry import GROUPS, check_include
+from sktopo._measures.results import select_one
 from sktopo._numbers import as_number, elements
 from sktopo._run import response_shapes, run_cells
-from sktopo._select import select_measure
 from sktopo._statistics import compare, summarise
 from sktopo._store import RESPONSES, Cell, Store, describe_settings, table_name
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.grid import Grid
-from sktopo.measure import GROUPS
 
 __all__ = ["TopographicStudy"]
 
@@ -266,16 +266,10 @@ class TopographicStudy(BaseEstimator):
         return found
 
     def _check_groups(self):
-        include = self.include
-        if isinstance(include, str):
-            include = GROUPS if include == "all" else [include]
+        include = check_include(self.include)
         own = {} if self.measures is None else self.measures
         if not isinstance(own, Mapping):
             raise TypeError(f"measures must map names to callables; got {own!r}.")
-        if unknown := [group for group in include if group not in GROUPS]:
-            raise ValueError(
-                f"include must be 'all' or among {list(GROUPS)}; got {unknown}."
-            )
         if clash := [
             name
             for name in own
@@ -287,7 +281,7 @@ class TopographicStudy(BaseEstimator):
             )
         if not include and not own:
             raise ValueError("include and measures are empty: nothing to measure.")
-        return [*(group for group in GROUPS if group in include), *own]
+        return [*include, *own]
 
     def _cells(self):
         cells = []
@@ -667,8 +661,7 @@ class TopographicStudy(BaseEstimator):
         measure: str,
         parameter: str | None = None,
         ax=None,
-        *,
-        group: str | None = None,
+        **conditions,
     ):
         """Draw a measure against lam, with intervals over seeds.
 
@@ -677,11 +670,13 @@ class TopographicStudy(BaseEstimator):
         measure : str
             Name of the measure, as in `results_`.
         parameter : str, default=None
-            What it was taken at. None: the only one, or the one without a parameter.
+            What it was taken at, as in `results_`. None: the only one, or the one
+            without a parameter.
         ax : Axes, default=None
             Where to draw. None: a new figure.
-        group : str, default=None
-            Group of the measure, where several groups have one of that name.
+        **conditions : number or str
+            Parts of the parameter, or columns, as for `sktopo.select_results`:
+            ``neighborhood="moore"``, ``group="smoothness"``.
 
         Returns
         -------
@@ -696,7 +691,9 @@ class TopographicStudy(BaseEstimator):
         """
         from sktopo.plotting import LambdaCurveDisplay
 
-        table = select_measure(self._finished(), measure, parameter, group)
+        if parameter is not None:
+            conditions["parameter"] = parameter
+        table = select_one(self._finished(), measure, **conditions)
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
         group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]
         label = measure.replace("_", " ") if group in GROUPS else measure

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from sktopo import metrics
 from sktopo._evaluation import find_classifier
-from sktopo.measure import _eccentricity
+from sktopo._measures.tuning import eccentricity_of
 from sktopo.plotting._base import (
     CONTROL,
     as_label,
@@ -291,7 +291,7 @@ class EccentricityDisplay:
             The display.
         """
         classifier = find_classifier(estimator)
-        return cls(_eccentricity(classifier), name).plot(ax=ax, **kwargs)
+        return cls(eccentricity_of(classifier), name).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> EccentricityDisplay:
         """Draw the mean over units, and the quartiles of the units as a band.
