@@ -110,7 +110,7 @@ def name_backbone(settings, n_channels):
     dict
         The same, with the backbone that "auto" then stood for by its name.
     """
-    if settings.get("backbone") != "auto":
+    if not isinstance(settings, dict) or settings.get("backbone") != "auto":
         return settings
     return {**settings, "backbone": "small" if n_channels == 1 else "deep"}
 

@@ -106,7 +106,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         same images take the same number of steps.
     batch_size : int, default=64
         Images a step. A last batch of one is merged into the batch before it.
-    lr : float, default=5e-4
+    lr : float, default=3e-4
         Learning rate. The paper's networks are trained with 1e-3.
     optimizer : {"adam", "adamw", "sgd"}, default="adam"
         The optimizer; "sgd" has a momentum of 0.9.
@@ -253,7 +253,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         standardize: bool = True,
         max_epochs: int | str = "auto",
         batch_size: int = 64,
-        lr: float = 5e-4,
+        lr: float = 3e-4,
         optimizer: str = "adam",
         weight_decay: float = 0.0,
         early_stopping: bool = False,
@@ -649,7 +649,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             raise ValueError(
                 f"{cause} cannot train on batches of one image; use batch_size=2 or "
                 f"more, and at least two images (batch_size is {self.batch_size}, "
-                f"images {len(train_set)})."
+                f'images {len(train_set)}). backbone="small" has no batch norm, and WS '
+                f"needs no batch."
             )
 
     def _current_structure(self):
@@ -663,10 +664,11 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        structure = getattr(self, "_structure", {})
-        if structure.get("backbone") == "auto":  # pickled when it was chosen otherwise
-            structure |= name_backbone(structure, self.image_shape_[0])
-            self.backbone = structure["backbone"]
+        fitted = self.__sklearn_is_fitted__()
+        if fitted and self._structure["backbone"] == "auto":  # chosen otherwise then
+            self._structure |= name_backbone(self._structure, self.image_shape_[0])
+            if self.backbone == "auto":
+                self.backbone = self._structure["backbone"]
 
     def _check_structure(self):
         now = self._current_structure()
@@ -707,6 +709,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         for name in list(vars(self)):
             if name.endswith("_") and not name.startswith("_"):
                 delattr(self, name)
+        vars(self).pop("_structure", None)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -121,10 +121,22 @@ def lenet_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
         layers.extend([nn.Conv2d(channels, n_filters, 3, padding=1), *pool])
         layers.extend([nn.BatchNorm2d(n_filters), nn.ReLU()])
         channels = n_filters
-    kept = (min(height, 7), min(width, 7))
-    if kept != (height, width):
-        layers.append(nn.AdaptiveAvgPool2d(kept))
-    return nn.Sequential(*layers, nn.Flatten())
+    return nn.Sequential(*layers, *_keep_at_most(7, height, width), nn.Flatten())
+
+
+def _keep_at_most(n_positions, height, width):
+    """Average a map down to so many rows and columns: the layers for it."""
+    shape = (height, width)
+    kept = tuple(min(n_positions, size) for size in shape)
+    stride = tuple(size // n for size, n in zip(shape, kept))
+    kernel = tuple(size - (n - 1) * s for size, n, s in zip(shape, kept, stride))
+    if kept == shape:
+        return []
+    # Adaptive windows that are all alike are plain pooling, which every device has and
+    # repeats to the bit (8 positions: images of 32 pixels).
+    if kernel == tuple(-(-size // n) for size, n in zip(shape, kept)):
+        return [nn.AvgPool2d(kernel, stride)]
+    return [nn.AdaptiveAvgPool2d(kept)]
 
 
 BACKBONES = {"lenet": lenet_backbone, "small": small_backbone, "deep": deep_backbone}

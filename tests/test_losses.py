@@ -205,3 +205,18 @@ def test_wide_weights_are_taken_in_blocks(fan_in):
     torch.testing.assert_close(loss(weights), lengths.mean())
     torch.testing.assert_close(found, expected)
     assert found.isfinite().all()
+
+
+@pytest.mark.parametrize("fan_in", [5, 600])
+def test_second_derivatives(fan_in, monkeypatch):
+    """Of a penalty on the gradient, and in torch.func; both were zero for a while."""
+    if fan_in > 512:
+        monkeypatch.setattr("sktopo.losses._BLOCK", 4)
+        fan_in = 9
+    weights = torch.randn(4, fan_in, dtype=torch.float64, requires_grad=True)
+    loss = WeightSimilarity((2, 2))
+    assert torch.autograd.gradgradcheck(loss, weights)
+    hessian = torch.autograd.functional.hessian(loss, weights)
+    assert hessian.abs().max() > 1e-3
+    found = torch.func.grad(loss)(weights.detach())
+    torch.testing.assert_close(found, torch.autograd.grad(loss(weights), weights)[0])

@@ -62,6 +62,19 @@ def test_backbone_auto_in_a_pickle_of_the_first_house(
     assert again.n_iter_ == 3
     unfitted = TopographicCNNClassifier()
     assert pickle.loads(pickle.dumps(unfitted)).backbone == "auto"
+    # set after the fit: a wish for the next one
+    again.backbone, again._structure["backbone"] = "lenet", "auto"
+    assert pickle.loads(pickle.dumps(again)).backbone == "lenet"
+
+
+def test_a_pickle_of_a_fit_that_failed(quick, digits):
+    """The first house kept what the model would have been made of."""
+    X, y = digits
+    with pytest.raises(ValueError, match="no longer finite"):
+        quick.set_params(lr=1e30, max_epochs=9).fit(X[:300], y[:300])
+    assert not hasattr(quick, "_structure")
+    quick._structure = {"backbone": "auto"}
+    assert pickle.loads(pickle.dumps(quick)).backbone == "auto"
 
 
 @pytest.mark.parametrize("way", COPIES)

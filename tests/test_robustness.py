@@ -51,7 +51,7 @@ def test_weight_curve_is_tidy(fitted, held_out):
     assert curve.attrs == {"n_images": 597, "clean_accuracy": clean}
     np.testing.assert_allclose(curve["accuracy_change"], curve["accuracy"] - clean)
     mean = curve.groupby("sigma")[["accuracy", "rsm_similarity"]].mean()
-    assert mean["accuracy"].iloc[-1] < clean - 0.02
+    assert mean["accuracy"].iloc[-1] < clean - 0.01
     assert (mean["rsm_similarity"].diff().dropna() < 0).all()
 
 
