@@ -152,17 +152,15 @@ def select_results(results: pd.DataFrame, measure: str, **conditions) -> pd.Data
     50
     """
     rows = _named(results, "measure", measure)
-    taken_at = None
+    taken_at = {text: read_parameter(text) for text in rows["parameter"].unique()}
     for key, wanted in conditions.items():
         if key in rows:
-            found = rows[key]
+            found = rows[key].tolist()
         else:
-            if taken_at is None:
-                taken_at = rows["parameter"].map(read_parameter)
-            found = taken_at.loc[rows.index].map(lambda part, key=key: part.get(key))
+            found = [taken_at[text].get(key) for text in rows["parameter"]]
         kept = rows[[_is_same(value, wanted) for value in found]]
         if kept.empty:
-            there = dict.fromkeys(found.tolist())
+            there = dict.fromkeys(found)
             if list(there) == [None]:
                 raise ValueError(_no_such_part(rows, measure, key))
             raise ValueError(
