@@ -30,8 +30,8 @@ from sktopo.noise import (
     NOISES,
     _check_exponent,
     _check_level,
-    _check_value_range,
     add_noise,
+    check_value_range,
 )
 
 __all__ = [
@@ -306,7 +306,7 @@ def evaluate_image_noise(
     classifier = evaluation.classifier
     if value_range is None:
         value_range = classifier.pixel_range_
-    value_range = _check_value_range(value_range)
+    value_range = check_value_range(value_range)
     conditions = list(product(kinds, levels))
     # One stream a kind, so that levels share their draws and kinds can be left out.
     streams = {

@@ -21,7 +21,7 @@ from sktopo.metrics import (
     functional_localization,
     morans_i,
 )
-from sktopo.noise import _check_value_range
+from sktopo.noise import check_value_range
 from sktopo.robustness import (
     check_image_noise,
     check_weight_noise,
@@ -361,7 +361,7 @@ def make_image_robustness_scorer(
     _check_kind(kind)
     kinds, levels = check_image_noise(kinds, levels)
     if value_range is not None:
-        value_range = _check_value_range(value_range)
+        value_range = check_value_range(value_range)
     check_random_state(random_state)
     return TopographicScorer(
         "image_robustness",
