@@ -31,6 +31,7 @@ __all__ = [
     "networks",
     "noise",
     "plotting",
+    "replication",
     "robustness",
     "scorers",
     "select_results",
@@ -41,7 +42,7 @@ __all__ = [
 __version__ = "0.2.0.dev0"
 
 # Imported when they are first asked for: they take time, or draw.
-_LAZY = ("plotting", "study")
+_LAZY = ("plotting", "replication", "study")
 
 
 def __getattr__(name):

@@ -11,7 +11,6 @@ import re
 import numpy as np
 import pandas as pd
 
-from sktopo._claims import DATASETS
 from sktopo._files import LIBRARY_VERSIONS, write_atomically
 from sktopo._measures.results import read_parameter, select_results
 from sktopo._statistics import mean_interval
@@ -33,6 +32,7 @@ from sktopo.plotting._base import (
     styles,
 )
 from sktopo.plotting.maps import best_class
+from sktopo.replication.claims_table import DATASETS
 
 # Means over all strengths of noise.
 WEIGHT_NOISE = {

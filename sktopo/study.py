@@ -20,7 +20,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from tqdm.auto import tqdm
 
 from sktopo import metrics
-from sktopo._claims import claims
 from sktopo._files import describe, digest
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
@@ -568,38 +567,31 @@ class TopographicStudy(BaseEstimator):
         return compare(self._finished(), to)
 
     def claims(self, dataset: str | None = None) -> pd.DataFrame:
-        """Judge the paper's claims by tests that were fixed beforehand.
-
-        The value of a seed is the mean over lam 0.3, 1 and 3 (to 1e-6), whatever else
-        was run. A row "replicates" if its p, by Holm's method over all rows of the data
-        set, those not run with p = 1, is below .05, with the claimed sign and an
-        estimate of at least delta; it is "reversed" if so with the other sign. A
-        two-sided row "differs". It "does not replicate" if the 95 % interval lies
-        wholly below delta in the claimed direction, else it is "undecided". It is "not
-        testable" without the conditions, lams or six seeds that it needs, and "not
-        testable (guard)" if it is about robustness and the clean accuracy of an arm is
-        more than .05 below the control's.
+        """Judge the paper's claims: see `sktopo.replication.claims`.
 
         Parameters
         ----------
         dataset : {"fashion_mnist", "mnist", "mnist_5000", "cifar10"}, default=None
-            What the study was run on: the claims of image noise are about MNIST
-            ("mnist_5000": a part of it) and CIFAR-10. None is as "fashion_mnist".
+            What the study was run on. None is as "fashion_mnist".
 
         Returns
         -------
         DataFrame
-            A row a contrast: claim, text, contrast, kind ("test", or "beside" for what
-            is shown without a verdict), n, estimate, low, high, delta, p_t,
-            p_sign_flip, p_holm, verdict, note, and verdict_v1: what version 1 of the
-            table, before the pilot, would have said.
+            A row a contrast.
 
         Raises
         ------
         ValueError
             On an unknown data set, or if a condition has a seed twice at one lam.
+
+        See Also
+        --------
+        sktopo.replication.claims : What the verdicts mean.
         """
-        return claims(self._finished(), self._pairs(), dataset)
+        from sktopo.replication.claims_table import claims
+
+        self._finished()
+        return claims(self, dataset)
 
     def consistency(self) -> pd.DataFrame:
         """How alike the representations of different seeds are.
@@ -640,8 +632,17 @@ class TopographicStudy(BaseEstimator):
             seeds[cell.seed] = responses
         return groups.items()
 
-    def _pairs(self):
-        """Correlations between dissimilarity matrices, of each pair of seeds."""
+    def seed_pairs(self) -> pd.DataFrame:
+        """How alike the dissimilarity matrices of each pair of seeds are.
+
+        Returns
+        -------
+        DataFrame
+            A row a pair of models of one condition and lam: condition, lam, first,
+            second (their seeds), correlation (Pearson's r of the matrices of their
+            activations).
+        """
+        self._finished()
         tables = []
         for (condition, lam), responses in self._by_condition():
             found = _consistency(responses, "activations")

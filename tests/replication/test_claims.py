@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sktopo._claims import CLAIMS, DATASETS, VERSION_1, claims
-from sktopo._judging import LAMS, _consistency_slope
 from sktopo._statistics import holm
+from sktopo.replication.claims_table import CLAIMS, DATASETS, VERSION_1
+from sktopo.replication.claims_table import judge_all as claims
+from sktopo.replication.judging import LAMS, _consistency_slope
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import claims_simulation
 from claims_simulation import CONDITIONS, DEAD, NOTHING, POSITIVE, by_row, simulate
 

@@ -1,4 +1,4 @@
-"""The paper's claims as tests that were fixed before any study was run (private).
+"""The paper's claims as tests that were fixed before any study was run.
 
 Version 2 of the table; version 1's verdicts, for comparison, come from `VERSION_1`.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sktopo._judging import (
+import pandas as pd
+
+from sktopo._measures.results import write_parameter
+from sktopo.replication.judging import (
     ACCURACY,
     NOT_TESTABLE,
     Claim,
@@ -22,7 +25,6 @@ from sktopo._judging import (
     spread_per_log_lam,
     stand_beside,
 )
-from sktopo._measures.results import write_parameter
 
 # None: as Fashion-MNIST, where no claim is about image noise.
 DATASETS = ("fashion_mnist", "mnist", "mnist_5000", "cifar10")
@@ -329,29 +331,44 @@ def _verdicts_of_version_1(data, dataset):
 # --------------------------------------------------------------------- the table
 
 
-def claims(results, pairs, dataset=None):
-    """See `TopographicStudy.claims`.
+def claims(study, dataset: str | None = None) -> pd.DataFrame:
+    """Judge the paper's claims by tests that were fixed beforehand.
+
+    The value of a seed is the mean over lam 0.3, 1 and 3 (to 1e-6), whatever else was
+    run. A row "replicates" if its p, by Holm's method over all rows of the data set,
+    those not run with p = 1, is below .05, with the claimed sign and an estimate of at
+    least delta; it is "reversed" if so with the other sign. A two-sided row "differs".
+    It "does not replicate" if the 95 % interval lies wholly below delta in the claimed
+    direction, else it is "undecided". It is "not testable" without the conditions, lams
+    or six seeds that it needs, and "not testable (guard)" if it is about robustness and
+    the clean accuracy of an arm is more than .05 below the control's.
 
     Parameters
     ----------
-    results : DataFrame
-        The results of a study.
-    pairs : DataFrame
-        condition, lam, first, second, correlation: how alike the dissimilarity matrices
-        of two seeds are.
-    dataset : str, default=None
-        Name of the data set.
+    study : TopographicStudy
+        A study that was run.
+    dataset : {"fashion_mnist", "mnist", "mnist_5000", "cifar10"}, default=None
+        What it was run on: the claims of image noise are about MNIST ("mnist_5000": a
+        part of it) and CIFAR-10. None is as "fashion_mnist".
 
     Returns
     -------
     DataFrame
-        A row a contrast.
+        A row a contrast: claim, text, contrast, kind ("test", or "beside" for what is
+        shown without a verdict), n, estimate, low, high, delta, p_t, p_sign_flip,
+        p_holm, verdict, note, and verdict_v1: what version 1 of the table, before the
+        pilot, would have said.
 
     Raises
     ------
     ValueError
-        On an unknown data set, or two models of one condition, lam and seed.
+        On an unknown data set, or if a condition has a seed twice at one lam.
     """
+    return judge_all(study.results_, study.seed_pairs(), dataset)
+
+
+def judge_all(results, pairs, dataset=None):
+    """The claims by the results of a study, and by how alike pairs of seeds are."""
     if dataset is not None and dataset not in DATASETS:
         raise ValueError(
             f"dataset must be None or one of {list(DATASETS)}, since some claims are "
