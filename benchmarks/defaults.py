@@ -24,7 +24,6 @@ SEEDS = (0, 1, 2)
 CLASSIFIERS = {
     "defaults (WS, lam 1)": TopographicCNNClassifier,
     "AS, lam 1": lambda **seed: TopographicCNNClassifier("as", **seed),
-    "WS, lam 0.3": lambda **seed: TopographicCNNClassifier(lam=0.3, **seed),
     "control": lambda **seed: TopographicCNNClassifier(None, **seed),
     "WS, lam 1, max_epochs=10": lambda **seed: TopographicCNNClassifier(
         max_epochs=10, **seed

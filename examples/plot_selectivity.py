@@ -3,8 +3,8 @@ Expert units and where they stand
 =================================
 
 A unit is an expert of a class if its response alone detects the class with an average
-precision of at least one half. Topography does not decide how many experts there are,
-but where they stand.
+precision of at least one half. A spatial loss asks nothing about how many experts there
+are; it shows in where they stand.
 """
 
 # %%

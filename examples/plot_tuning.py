@@ -85,8 +85,9 @@ axes[3].set_title("45 degrees is chance", fontsize=9)
 # Mirror images and the place of a probe
 # --------------------------------------
 # A unit that treats an image and its mirror image alike has an index of 1; 0 means no
-# more alike than two images of a class. With global pooling a unit knows the place of a
-# probe only by the border of the image and the phase of pooling.
+# more alike than two images of a class. This network keeps where things are. One that
+# averages over space, such as ``backbone="small"``, knows the place of a probe only by
+# the border of the image and the phase of pooling.
 
 figure, ax = plt.subplots(figsize=(4.2, 3.1), layout="constrained", num="eccentricity")
 for name, model in models.items():
