@@ -24,7 +24,7 @@ from sktopo._files import describe, digest
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
 from sktopo._measures.registry import GROUPS, check_include
-from sktopo._measures.results import select_one
+from sktopo._measures.results import renamed, select_one
 from sktopo._numbers import as_number, elements
 from sktopo._run import response_shapes, run_cells
 from sktopo._statistics import compare, summarise
@@ -693,7 +693,7 @@ class TopographicStudy(BaseEstimator):
         from sktopo.plotting import LambdaCurveDisplay
 
         if parameter is not None:
-            conditions["parameter"] = parameter
+            measure, conditions["parameter"] = renamed(measure, parameter)
         table = select_one(self._finished(), measure, **conditions)
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
         group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from difflib import get_close_matches
 
 import numpy as np
@@ -78,6 +80,64 @@ def _as_value(text):
         except ValueError:
             pass
     return text
+
+
+# How parameters were written before they were pairs of key and value.
+_OLD_PARAMETERS = (
+    (r"moore|von_neumann", r"neighborhood=\g<0>"),
+    (r"left-right|up-down", r"axis=\g<0>"),
+    (r"with the reference", "to=reference"),
+    (r"(grid )?(activations|weights), (\w+)", r"of=\2, matrix=\3"),
+    (
+        r"weight noise, (\w+), (\w+), sigma=1",
+        r"noise=weight, layers=\1, scale=\2, sigma=1.0",
+    ),
+    (
+        r"weight noise, (\w+), (\w+), (sigma=.+)",
+        r"noise=weight, layers=\1, scale=\2, \3",
+    ),
+    (
+        r"weight noise, (\w+), (\w+), mean",
+        r"noise=weight, layers=\1, scale=\2, mean_up_to=1.0",
+    ),
+    (
+        r"weight noise, (\w+), (\w+), mean, sigma<=0.5",
+        r"noise=weight, layers=\1, scale=\2, mean_up_to=0.5",
+    ),
+    (r"image noise, mean", "noise=image, kind=all, mean_up_to=0.2"),
+    (r"image noise, (\w+), (level=.+)", r"noise=image, kind=\1, \2"),
+    (r"pruning, (\w+), mean", r"pruning=\1, mean_up_to=1.0"),
+)
+
+
+def renamed(measure, parameter):
+    """A measure and a parameter as they are called now, with a FutureWarning if not so.
+
+    Parameters
+    ----------
+    measure, parameter : str
+        As somebody wrote them.
+
+    Returns
+    -------
+    tuple of (str, str)
+        As the tables have them.
+    """
+    for old, new in _OLD_PARAMETERS:
+        if not re.fullmatch(old, parameter):
+            continue
+        now = measure, re.sub(old, new, parameter)
+        if measure == "accuracy":
+            what = "pruning" if parameter.startswith("pruning") else "noise"
+            now = f"accuracy_under_{what}", now[1]
+        warnings.warn(
+            f"{measure!r} at {parameter!r} is now {now[0]!r} at {now[1]!r}; the old "
+            f"name will be an error.",
+            FutureWarning,
+            stacklevel=3,
+        )
+        return now
+    return measure, parameter
 
 
 # ---------------------------------------------------------------------- making rows

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from sktopo import measure, measure_activations, select_results
 from sktopo._measures import registry
 from sktopo._measures.group import Group
-from sktopo._measures.results import read_parameter, select_one, write_parameter
+from sktopo._measures.results import (
+    read_parameter,
+    renamed,
+    select_one,
+    write_parameter,
+)
 from sktopo.study import TopographicStudy
 
 KEYS = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
@@ -117,6 +122,56 @@ def test_one_parameter(table):
     other = table.assign(group="mine")
     with pytest.raises(ValueError, match="several groups"):
         select_one(pd.concat([table, other]), "accuracy")
+
+
+OLD_NAMES = {
+    ("morans_i", "moore"): ("morans_i", "neighborhood=moore"),
+    ("mirror_index", "up-down"): ("mirror_index", "axis=up-down"),
+    ("linear_cka", "with the reference"): ("linear_cka", "to=reference"),
+    ("max", "grid weights, correlation"): ("max", "of=weights, matrix=correlation"),
+    ("entropy", "activations, covariance"): (
+        "entropy",
+        "of=activations, matrix=covariance",
+    ),
+    ("accuracy", "image noise, mean"): (
+        "accuracy_under_noise",
+        "noise=image, kind=all, mean_up_to=0.2",
+    ),
+    ("accuracy_change", "image noise, pink, level=0.1"): (
+        "accuracy_change",
+        "noise=image, kind=pink, level=0.1",
+    ),
+    ("accuracy", "pruning, block, mean"): (
+        "accuracy_under_pruning",
+        "pruning=block, mean_up_to=1.0",
+    ),
+    **{
+        (measure, f"weight noise, readout, std, {old}"): (
+            measure,
+            f"noise=weight, layers=readout, scale=std, {new}",
+        )
+        for measure in ("accuracy_change", "rsm_similarity")
+        for old, new in {
+            "sigma=1": "sigma=1.0",
+            "sigma=0.05": "sigma=0.05",
+            "mean": "mean_up_to=1.0",
+            "mean, sigma<=0.5": "mean_up_to=0.5",
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("old", OLD_NAMES)
+def test_old_names_are_known_for_one_release(old, table):
+    with pytest.warns(FutureWarning, match=f"is now '{OLD_NAMES[old][0]}'"):
+        measure_, parameter = renamed(*old)
+    assert (measure_, parameter) == OLD_NAMES[old]
+    assert len(select_results(table, measure_, parameter=parameter)) == 1
+
+
+def test_names_of_today_do_not_warn(table):
+    for measure_, parameter in table[["measure", "parameter"]].itertuples(index=False):
+        assert renamed(measure_, parameter) == (measure_, parameter)
 
 
 # ------------------------------------------------------------------ the registry
