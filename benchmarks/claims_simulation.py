@@ -13,8 +13,8 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from sktopo._claims import claims, measures_read
-from sktopo._judging import LAMS
+from sktopo.replication.claims_table import judge_all, measures_read
+from sktopo.replication.judging import LAMS
 
 CONDITIONS = (
     ("control", 0.0),
@@ -127,7 +127,7 @@ def count(n_studies, effects, rows, column="verdict", **settings):
     found = {row: Counter() for row in rows or ("any",)}
     for study in range(n_studies):
         results, pairs = simulate(np.random.default_rng(study), effects, **settings)
-        verdicts = by_row(claims(results, pairs), column)
+        verdicts = by_row(judge_all(results, pairs), column)
         if not rows:
             any_positive = not set(POSITIVE).isdisjoint(verdicts.values())
             found["any"]["positive" if any_positive else "none positive"] += 1

@@ -64,11 +64,11 @@ PANELS = {
     ("variance_over_squared_norm", ""): "variance over squared\nnorm of the weights",
     (
         "participation_ratio",
-        "activations, covariance",
+        "of=activations, matrix=covariance",
     ): "dimensions of the responses\n(participation ratio)",
     (
         "participation_ratio",
-        "grid weights, covariance",
+        "of=weights, matrix=covariance",
     ): "dimensions of the weights\n(participation ratio)",
 }
 figure, axes = plt.subplots(

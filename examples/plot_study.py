@@ -15,9 +15,10 @@ takes several seeds, a control, and differences within seeds: that is a study.
 
 import os
 
+import pandas as pd
 from matplotlib import pyplot as plt
 
-from sktopo import TopographicCNNClassifier
+from sktopo import TopographicCNNClassifier, select_results
 from sktopo.datasets import load_digits_images
 from sktopo.study import TopographicStudy
 
@@ -49,8 +50,14 @@ print(study.results_.head())
 # alone: with many measures some are small by chance.
 
 table = study.compare()
-chosen = table[table["parameter"].isin(["", "moore", "weight noise, head, std, mean"])]
-chosen = chosen[chosen["measure"].isin(["accuracy", "morans_i", "accuracy_change"])]
+noise = {"noise": "weight", "layers": "head", "scale": "std", "mean_up_to": 1}
+chosen = pd.concat(
+    [
+        select_results(table, "accuracy"),
+        select_results(table, "morans_i", neighborhood="moore"),
+        select_results(table, "accuracy_change", **noise),
+    ]
+)
 columns = [
     "condition",
     "lam",
@@ -68,8 +75,8 @@ print(chosen[columns].round(3).to_string(index=False))
 
 fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 study.plot("accuracy", ax=axes[0])
-study.plot("morans_i", "moore", ax=axes[1])
-study.plot("accuracy_change", "weight noise, head, std, mean", ax=axes[2])
+study.plot("morans_i", neighborhood="moore", ax=axes[1])
+study.plot("accuracy_change", **noise, ax=axes[2])
 
 # %%
 # The paper's claims

@@ -1,7 +1,10 @@
 """Topographic convolutional networks with scikit-learn's interface."""
 
+import importlib
+
 from sktopo import (
     datasets,
+    grid,
     losses,
     metrics,
     networks,
@@ -9,9 +12,10 @@ from sktopo import (
     robustness,
     scorers,
     stimuli,
+    transformers,
 )
+from sktopo._measures import measure, measure_activations, select_results
 from sktopo.classifier import TopographicCNNClassifier
-from sktopo.measure import measure, measure_activations
 from sktopo.transformers import GridActivations, ImageNoise
 
 __all__ = [
@@ -19,14 +23,33 @@ __all__ = [
     "ImageNoise",
     "TopographicCNNClassifier",
     "datasets",
+    "grid",
     "losses",
     "measure",
     "measure_activations",
     "metrics",
     "networks",
     "noise",
+    "plotting",
+    "replication",
     "robustness",
     "scorers",
+    "select_results",
     "stimuli",
+    "study",
+    "transformers",
 ]
 __version__ = "0.2.0.dev0"
+
+# Imported when they are first asked for: they take time, or draw.
+_LAZY = ("plotting", "replication", "study")
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return importlib.import_module(f"sktopo.{name}")
+    raise AttributeError(f"module 'sktopo' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY})

@@ -11,8 +11,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from sktopo._claims import DATASETS
-from sktopo._saving import LIBRARY_VERSIONS, write_atomically
+from sktopo._files import LIBRARY_VERSIONS, write_atomically
+from sktopo._measures.results import read_parameter, select_results
 from sktopo._statistics import mean_interval
 from sktopo._store import describe_settings
 from sktopo.plotting import (
@@ -32,42 +32,59 @@ from sktopo.plotting._base import (
     styles,
 )
 from sktopo.plotting.maps import best_class
+from sktopo.replication.claims_table import DATASETS
 
-# What is drawn against lam: title, group, measure, parameter.
+# Means over all strengths of noise.
+WEIGHT_NOISE = {
+    "group": "robustness",
+    "noise": "weight",
+    "layers": "head",
+    "scale": "std",
+    "mean_up_to": 1.0,
+}
+IMAGE_NOISE = {"group": "robustness", "noise": "image", "mean_up_to": 0.2}
+# What is drawn against lam: title, measure, and what its rows have.
 CURVES = (
-    ("accuracy", "performance", "accuracy", ""),
-    ("Moran's I of the maps", "smoothness", "morans_i", "moore"),
-    ("r of neighbouring units", "smoothness", "correlation", "distance=1"),
-    ("dip of pair correlations", "smoothness", "dip", ""),
+    ("accuracy", "accuracy", {"group": "performance"}),
+    (
+        "Moran's I of the maps",
+        "morans_i",
+        {"group": "smoothness", "neighborhood": "moore"},
+    ),
+    (
+        "r of neighbouring units",
+        "correlation",
+        {"group": "smoothness", "distance": 1},
+    ),
+    ("dip of pair correlations", "dip", {"group": "smoothness"}),
     (
         "distance of pairs with r ≥ .5 / chance",
-        "localization",
         "distance_ratio",
-        "threshold=0.5",
+        {"group": "localization", "threshold": 0.5},
     ),
-    ("expert units", "selectivity", "n_experts", ""),
-    ("distance of experts / chance", "selectivity", "experts_distance_ratio", ""),
+    ("expert units", "n_experts", {"group": "selectivity"}),
     (
-        "accuracy change, weight noise",
-        "robustness",
-        "accuracy_change",
-        "weight noise, head, std, mean",
+        "distance of experts / chance",
+        "experts_distance_ratio",
+        {"group": "selectivity"},
     ),
-    (
-        "accuracy change, image noise",
-        "robustness",
-        "accuracy_change",
-        "image noise, mean",
-    ),
-    ("variance of activations", "activity", "variance", ""),
-    ("weight norm", "activity", "weight_norm", ""),
+    ("accuracy change, weight noise", "accuracy_change", WEIGHT_NOISE),
+    ("accuracy change, image noise", "accuracy_change", IMAGE_NOISE),
+    ("variance of activations", "variance", {"group": "activity"}),
+    ("weight norm", "weight_norm", {"group": "activity"}),
     (
         "participation ratio",
-        "dimensionality",
         "participation_ratio",
-        "activations, covariance",
+        {"group": "dimensionality", "of": "activations", "matrix": "covariance"},
     ),
 )
+# What the trade-offs are drawn of, the first against each of the others.
+AXES = {
+    "Moran's I of the maps": CURVES[1][1:],
+    "accuracy": CURVES[0][1:],
+    "accuracy under weight noise": ("accuracy_under_noise", WEIGHT_NOISE),
+    "accuracy under image noise": ("accuracy_under_noise", IMAGE_NOISE),
+}
 # Markers of the figures as characters.
 MARKS = dict(zip("osD^vPX*", "\u25cf\u25a0\u25c6\u25b2\u25bc\u271a\u2716\u2605"))
 STYLE = """
@@ -227,12 +244,12 @@ def _verdict(verdict):
     return _Markup(f'<span class="verdict {css}">{html.escape(verdict)}</span>')
 
 
-def _of(results, group, measure, parameter):
-    return results[
-        (results["group"] == group)
-        & (results["measure"] == measure)
-        & (results["parameter"] == parameter)
-    ]
+def _of(results, measure, conditions):
+    """Rows of the results, none where there are none."""
+    try:
+        return select_results(results, measure, **conditions)
+    except ValueError:
+        return results.iloc[:0]
 
 
 def _arms(study):
@@ -358,8 +375,8 @@ def _claims(study, dataset):
 def _curves(study):
     results = study.results_
     figures = []
-    for title, *where in CURVES:
-        table = _of(results, *where)
+    for title, measure, conditions in CURVES:
+        table = _of(results, measure, conditions)
         table = table[table["condition"].isin(_arms(study))]
         if table["value"].notna().sum() == 0:
             continue
@@ -381,16 +398,13 @@ def _curves(study):
 def _weight_noise(study):
     figures = []
     for scale in ("std", "absolute"):
-        start = f"weight noise, head, {scale}, sigma="
-        table = study.results_
-        table = table[
-            (table["group"] == "robustness")
-            & (table["measure"] == "accuracy_change")
-            & table["parameter"].str.startswith(start)
-        ].dropna(subset="value")
+        where = {"group": "robustness", "noise": "weight", "layers": "head"}
+        table = _of(study.results_, "accuracy_change", where | {"scale": scale})
+        taken_at = table["parameter"].map(read_parameter)
+        table = table.assign(sigma=[part.get("sigma") for part in taken_at])
+        table = table.dropna(subset=["value", "sigma"])
         if table.empty:
             continue
-        table = table.assign(sigma=table["parameter"].str[len(start) :].astype(float))
         figure = _draw_weight_noise(study, table, scale)
         figures.append(_figure(figure, "", f"accuracy under weight noise, {scale}"))
     if not figures:
@@ -429,12 +443,14 @@ def _winners(study):
     """Which condition is most accurate under each noise, lam chosen on other seeds."""
     title = "Image noise: who is most accurate"
     results = study.results_
-    clean = _of(results, "performance", "accuracy", "")
-    noisy = results[
-        (results["group"] == "robustness")
-        & (results["measure"] == "accuracy_change")
-        & results["parameter"].str.match(r"image noise, \w+, level=")
-    ]
+    clean = _of(results, "accuracy", {"group": "performance"})
+    image_noise = {"group": "robustness", "noise": "image"}
+    noisy = _of(results, "accuracy_change", image_noise)
+    taken_at = noisy["parameter"].map(read_parameter)
+    noisy = noisy.assign(
+        kind=[part["kind"] for part in taken_at],
+        level=[part.get("level") for part in taken_at],
+    ).dropna(subset="level")
     if clean.empty or noisy.empty:
         return ""
     keys = ["condition", "lam", "seed"]
@@ -443,8 +459,6 @@ def _winners(study):
     noisy = noisy.dropna(subset="accuracy")
     if noisy.empty:
         return ""
-    parts = noisy["parameter"].str.extract(r"image noise, (\w+), level=(.+)")
-    noisy["kind"], noisy["level"] = parts[0], parts[1].astype(float)
     seeds = sorted(noisy["seed"].unique())
     if len(seeds) < 2:
         return _section(title, "Needs two seeds: one to choose lam, one to score it.")
@@ -568,10 +582,7 @@ def _correlations(study):
         ax.set_ylabel("share of the pairs of a model")
         ax.set_title("")
     figures = [_figure(ax.figure, "One model of each condition.", "pair correlations")]
-    table = study.results_
-    table = table[
-        (table["group"] == "smoothness") & (table["measure"] == "correlation")
-    ]
+    table = _of(study.results_, "correlation", {"group": "smoothness"})
     if table["value"].notna().any():
         figure = _draw_correlations(study, table)
         caption = f"Mean and 95 % interval over {table['seed'].nunique()} seeds."
@@ -580,8 +591,8 @@ def _correlations(study):
 
 
 def _draw_correlations(study, table):
-    distance = table["parameter"].str.removeprefix("distance=").astype(int)
-    table = table.assign(distance=distance)
+    taken_at = table["parameter"].map(read_parameter)
+    table = table.assign(distance=[part["distance"] for part in taken_at])
     with drawing(None, figsize=(5, 3.4)) as ax:
         for cell in _example_cells(study):
             part = table[
@@ -605,22 +616,12 @@ def _draw_correlations(study, table):
 
 def _trade_offs(study):
     results, keys = study.results_, ["condition", "lam", "seed"]
-    axes = {
-        "Moran's I of the maps": ("smoothness", "morans_i", "moore"),
-        "accuracy": ("performance", "accuracy", ""),
-        "accuracy under weight noise": (
-            "robustness",
-            "accuracy",
-            "weight noise, head, std, mean",
-        ),
-        "accuracy under image noise": ("robustness", "accuracy", "image noise, mean"),
-    }
     columns = {
         name: _of(results, *where).set_index(keys)["value"]
-        for name, where in axes.items()
+        for name, where in AXES.items()
     }
     table = pd.DataFrame(columns).reset_index(names=keys)
-    x, *others = axes
+    x, *others = AXES
     figures = []
     for y in others:
         points = table.dropna(subset=[x, y])

@@ -21,9 +21,10 @@ from joblib.parallel import LokyBackend, get_active_backend
 from threadpoolctl import threadpool_limits
 
 from sktopo import metrics
+from sktopo._measures.registry import GROUPS, measure
+from sktopo._measures.results import COLUMNS
 from sktopo._saving import _serialise
-from sktopo._store import COLUMNS, MODEL, RESPONSES, table_bytes, table_name
-from sktopo.measure import GROUPS, measure
+from sktopo._store import MODEL, RESPONSES, table_bytes, table_name
 from sktopo.metrics._checks import correlations
 
 # Images of each class whose responses are kept.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
+
+from sktopo.metrics._intervals import half_width, two_sided_p
 
 KEYS = ["condition", "lam", "group", "measure", "parameter"]
 MEASURE = KEYS[2:]
@@ -39,7 +40,7 @@ def mean_interval(values, confidence=0.95):
     largest = np.abs(np.where(known, values, 0)).max(axis=1, initial=0)
     sd = np.where(sd <= 1e-9 * largest, 0 * sd, sd)
     error = sd / np.sqrt(np.where(n, n, np.nan))
-    half = student_t.ppf((1 + confidence) / 2, np.maximum(n - 1, 1)) * error
+    half = half_width(error, n, confidence)
     return pd.DataFrame(
         {
             "mean": mean,
@@ -57,7 +58,7 @@ def t_test(values, null=0.0):
     found = mean_interval(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (found["mean"] - null) / found["standard_error"].where(found["sd"] > 0)
-    return 2 * student_t.sf(np.abs(t), np.maximum(found["n"] - 1, 1))
+    return two_sided_p(t, found["n"])
 
 
 def sign_flip_test(values):

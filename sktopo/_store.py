@@ -29,13 +29,13 @@ from sktopo._files import (
     read_regular,
     write_atomically,
 )
+from sktopo._measures.results import COLUMNS
 from sktopo.classifier import TopographicCNNClassifier
 
 # In format 1 the backbone "auto" stood for other networks.
 FORMAT = 2
 # Raised when measures are defined anew: what older ones gave is then measured again.
-MEASURES = 2
-COLUMNS = ("group", "measure", "parameter", "value", "n")
+MEASURES = 3
 MODEL, RESPONSES = "model.safetensors", "responses.safetensors"
 _TABLE_NAME = re.compile(r"measures_[\w.~%-]+\.csv", re.ASCII)
 # What reading a file that is no such file may raise.

@@ -78,24 +78,34 @@ def pink_noise(
     """
     exponent = _check_exponent(exponent)
     images, level, (low, high), rng = _checked("pink", images, level, value_range, rng)
-    height, width = images.shape[-2:]
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    frequency[0, 0] = 1.0
-    # relative to the largest, so that no exponent overflows; the mean goes below
-    log_gain = -exponent * np.log(frequency)
-    log_gain[0, 0] = -np.inf
-    gain = np.exp(log_gain - (log_gain.max() if frequency.size > 1 else 0))
-    gain = gain.astype(images.dtype)
+    gain = power_law_gain(images.shape[-2:], exponent).astype(images.dtype)
 
     def _noisy(part):
         white = rng.standard_normal(part.shape, dtype=np.float32).astype(part.dtype)
-        noise = np.fft.irfft2(np.fft.rfft2(white) * gain, s=(height, width))
-        noise -= noise.mean(axis=(-2, -1), keepdims=True)
-        std = noise.std(axis=(-2, -1), keepdims=True)
-        noise /= np.where(std > 0, std, 1)
+        noise = filter_noise(white, gain)
         return _add(part, noise, level * (high - low), (low, high))
 
     return _in_parts(_noisy, images)
+
+
+def power_law_gain(shape, exponent):
+    """Factors of the half spectrum of (height, width) images, falling as 1 / f^e."""
+    height, width = shape
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequency[0, 0] = 1.0
+    # relative to the largest, so that no exponent overflows; the mean is 0 anyway
+    log_gain = -exponent * np.log(frequency)
+    log_gain[0, 0] = -np.inf
+    return np.exp(log_gain - (log_gain.max() if frequency.size > 1 else 0))
+
+
+def filter_noise(white, gain):
+    """White noise (..., height, width) with another spectrum, mean 0, deviation 1."""
+    noise = np.fft.irfft2(np.fft.rfft2(white) * gain, s=white.shape[-2:])
+    noise -= noise.mean(axis=(-2, -1), keepdims=True)
+    std = noise.std(axis=(-2, -1), keepdims=True)
+    noise /= np.where(std > 0, std, 1)
+    return noise
 
 
 def salt_and_pepper_noise(
@@ -180,7 +190,7 @@ def _checked(kind, images, level, value_range, rng):
     if not callable(getattr(rng, "integers", None)):  # a seed
         rng = np.random.default_rng(rng)
     level = _check_level(level, kind)
-    return _check_images(images), level, _check_value_range(value_range), rng
+    return _check_images(images), level, check_value_range(value_range), rng
 
 
 def _check_images(images) -> np.ndarray:
@@ -222,7 +232,7 @@ def _check_exponent(exponent) -> float:
     return number
 
 
-def _check_value_range(value_range) -> tuple[float, float]:
+def check_value_range(value_range) -> tuple[float, float]:
     """The two ends as floats, or a ValueError."""
     given = elements(value_range, "value_range")
     values = [as_float(value, "value_range") for value in given]

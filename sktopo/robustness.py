@@ -30,8 +30,8 @@ from sktopo.noise import (
     NOISES,
     _check_exponent,
     _check_level,
-    _check_value_range,
     add_noise,
+    check_value_range,
 )
 
 __all__ = [
@@ -119,12 +119,12 @@ def weight_noise_curve(
     """
     evaluation = Evaluation(estimator, X, y)
     seed = check_random_state(random_state).randint(2**31)
-    return _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed)
+    return evaluate_weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed)
 
 
-def _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
+def evaluate_weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
     """The curve of an `Evaluation`; parameters as for `weight_noise_curve`."""
-    sigmas = _check_weight_noise(sigmas, scale, layers, n_repeats)
+    sigmas = check_weight_noise(sigmas, scale, layers, n_repeats)
     noise = _WeightNoise(
         evaluation.classifier.module_, sigmas, scale, layers, n_repeats, seed
     )
@@ -141,7 +141,7 @@ def _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
     return table
 
 
-def _check_weight_noise(sigmas, scale, layers, n_repeats):
+def check_weight_noise(sigmas, scale, layers, n_repeats):
     """The strengths, each once, if all settings are in order."""
     check_name("layers", layers, (*LAYERS, "all"))
     check_name("scale", scale, SCALES)
@@ -294,17 +294,19 @@ def image_noise_curve(
     """
     evaluation = Evaluation(estimator, X, y)
     seed = check_random_state(random_state).randint(2**31)
-    return _image_noise(evaluation, kinds, levels, seed, value_range, exponent)
+    return evaluate_image_noise(evaluation, kinds, levels, seed, value_range, exponent)
 
 
-def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0):
+def evaluate_image_noise(
+    evaluation, kinds, levels, seed, value_range=None, exponent=1.0
+):
     """The curve of an `Evaluation`; parameters as for `image_noise_curve`."""
-    kinds, levels = _check_image_noise(kinds, levels)
+    kinds, levels = check_image_noise(kinds, levels)
     exponent = _check_exponent(exponent)
     classifier = evaluation.classifier
     if value_range is None:
         value_range = classifier.pixel_range_
-    value_range = _check_value_range(value_range)
+    value_range = check_value_range(value_range)
     conditions = list(product(kinds, levels))
     # One stream a kind, so that levels share their draws and kinds can be left out.
     streams = {
@@ -335,7 +337,7 @@ def _image_noise(evaluation, kinds, levels, seed, value_range=None, exponent=1.0
     return table
 
 
-def _check_image_noise(kinds, levels):
+def check_image_noise(kinds, levels):
     """Kinds and levels, each once, if they are in order."""
     kinds = as_names("kinds", kinds, NOISES)
     levels = as_numbers("levels", levels, 0, float_info.max, "finite and at least 0")
@@ -402,10 +404,10 @@ def pruning_curve(
     """
     evaluation = Evaluation(estimator, X, y)
     seed = check_random_state(random_state).randint(2**31)
-    return _pruning(evaluation, order, fractions, seed)
+    return evaluate_pruning(evaluation, order, fractions, seed)
 
 
-def _pruning(evaluation, order, fractions, seed):
+def evaluate_pruning(evaluation, order, fractions, seed):
     orders = as_names("order", order, ORDERS)
     fractions = as_numbers("fractions", fractions, 0, 1, "that must lie in [0, 1]")
     grid, head = evaluation.classifier.grid_, evaluation.head

@@ -21,12 +21,12 @@ from sktopo.metrics import (
     functional_localization,
     morans_i,
 )
-from sktopo.noise import _check_value_range
+from sktopo.noise import check_value_range
 from sktopo.robustness import (
-    _check_image_noise,
-    _check_weight_noise,
-    _image_noise,
-    _weight_noise,
+    check_image_noise,
+    check_weight_noise,
+    evaluate_image_noise,
+    evaluate_weight_noise,
 )
 
 __all__ = [
@@ -240,13 +240,15 @@ def _weight_robustness(
 ):
     _ = evaluation.features  # kept for the scorers beside this one
     seed = check_random_state(random_state).randint(2**31)
-    curve = _weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed)
+    curve = evaluate_weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed)
     return _mean(curve, kind)
 
 
 def _image_robustness(evaluation, *, kinds, levels, kind, value_range, random_state):
     seed = check_random_state(random_state).randint(2**31)
-    return _mean(_image_noise(evaluation, kinds, levels, seed, value_range), kind)
+    return _mean(
+        evaluate_image_noise(evaluation, kinds, levels, seed, value_range), kind
+    )
 
 
 def _expert_localization(evaluation, *, threshold):
@@ -307,7 +309,7 @@ def make_weight_robustness_scorer(
     'weight_robustness'
     """
     _check_kind(kind)
-    sigmas = _check_weight_noise(sigmas, scale, layers, n_repeats)
+    sigmas = check_weight_noise(sigmas, scale, layers, n_repeats)
     check_random_state(random_state)
     return TopographicScorer(
         "weight_robustness",
@@ -357,9 +359,9 @@ def make_image_robustness_scorer(
     'image_robustness'
     """
     _check_kind(kind)
-    kinds, levels = _check_image_noise(kinds, levels)
+    kinds, levels = check_image_noise(kinds, levels)
     if value_range is not None:
-        value_range = _check_value_range(value_range)
+        value_range = check_value_range(value_range)
     check_random_state(random_state)
     return TopographicScorer(
         "image_robustness",

@@ -10,7 +10,7 @@ import pandas as pd
 from sktopo._images import as_chw, slices
 from sktopo._numbers import as_float
 from sktopo.metrics._checks import check_whole
-from sktopo.noise import _check_value_range
+from sktopo.noise import check_value_range, filter_noise, power_law_gain
 
 __all__ = [
     "LazyImages",
@@ -81,20 +81,13 @@ def _images(patterns, n, image_shape, lazy):
 
 def _settings(image_shape, value_range):
     shape = as_chw(image_shape)
-    low, high = _check_value_range(value_range)
+    low, high = check_value_range(value_range)
     return shape, low, high, (low + high) / 2
 
 
 def _pink_noise(rng, shape):
     """Noise whose amplitude falls as 1 / f, mean 0 and standard deviation 1 each."""
-    height, width = shape[-2:]
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    frequency[0, 0] = 1.0
-    white = rng.standard_normal(shape)
-    noise = np.fft.irfft2(np.fft.rfft2(white) / frequency, s=(height, width))
-    noise -= noise.mean(axis=(-2, -1), keepdims=True)
-    std = noise.std(axis=(-2, -1), keepdims=True)
-    return noise / np.where(std > 0, std, 1)
+    return filter_noise(rng.standard_normal(shape), power_law_gain(shape[-2:], 1.0))
 
 
 def blank(

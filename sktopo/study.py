@@ -20,18 +20,17 @@ from sklearn.utils.multiclass import check_classification_targets
 from tqdm.auto import tqdm
 
 from sktopo import metrics
-from sktopo._claims import claims
 from sktopo._files import describe, digest
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
+from sktopo._measures.registry import GROUPS, check_include
+from sktopo._measures.results import renamed, select_one
 from sktopo._numbers import as_number, elements
 from sktopo._run import response_shapes, run_cells
-from sktopo._select import select_measure
 from sktopo._statistics import compare, summarise
 from sktopo._store import RESPONSES, Cell, Store, describe_settings, table_name
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.grid import Grid
-from sktopo.measure import GROUPS
 
 __all__ = ["TopographicStudy"]
 
@@ -266,16 +265,10 @@ class TopographicStudy(BaseEstimator):
         return found
 
     def _check_groups(self):
-        include = self.include
-        if isinstance(include, str):
-            include = GROUPS if include == "all" else [include]
+        include = check_include(self.include)
         own = {} if self.measures is None else self.measures
         if not isinstance(own, Mapping):
             raise TypeError(f"measures must map names to callables; got {own!r}.")
-        if unknown := [group for group in include if group not in GROUPS]:
-            raise ValueError(
-                f"include must be 'all' or among {list(GROUPS)}; got {unknown}."
-            )
         if clash := [
             name
             for name in own
@@ -287,7 +280,7 @@ class TopographicStudy(BaseEstimator):
             )
         if not include and not own:
             raise ValueError("include and measures are empty: nothing to measure.")
-        return [*(group for group in GROUPS if group in include), *own]
+        return [*include, *own]
 
     def _cells(self):
         cells = []
@@ -574,38 +567,31 @@ class TopographicStudy(BaseEstimator):
         return compare(self._finished(), to)
 
     def claims(self, dataset: str | None = None) -> pd.DataFrame:
-        """Judge the paper's claims by tests that were fixed beforehand.
-
-        The value of a seed is the mean over lam 0.3, 1 and 3 (to 1e-6), whatever else
-        was run. A row "replicates" if its p, by Holm's method over all rows of the data
-        set, those not run with p = 1, is below .05, with the claimed sign and an
-        estimate of at least delta; it is "reversed" if so with the other sign. A
-        two-sided row "differs". It "does not replicate" if the 95 % interval lies
-        wholly below delta in the claimed direction, else it is "undecided". It is "not
-        testable" without the conditions, lams or six seeds that it needs, and "not
-        testable (guard)" if it is about robustness and the clean accuracy of an arm is
-        more than .05 below the control's.
+        """Judge the paper's claims: see `sktopo.replication.claims`.
 
         Parameters
         ----------
         dataset : {"fashion_mnist", "mnist", "mnist_5000", "cifar10"}, default=None
-            What the study was run on: the claims of image noise are about MNIST
-            ("mnist_5000": a part of it) and CIFAR-10. None is as "fashion_mnist".
+            What the study was run on. None is as "fashion_mnist".
 
         Returns
         -------
         DataFrame
-            A row a contrast: claim, text, contrast, kind ("test", or "beside" for what
-            is shown without a verdict), n, estimate, low, high, delta, p_t,
-            p_sign_flip, p_holm, verdict, note, and verdict_v1: what version 1 of the
-            table, before the pilot, would have said.
+            A row a contrast.
 
         Raises
         ------
         ValueError
             On an unknown data set, or if a condition has a seed twice at one lam.
+
+        See Also
+        --------
+        sktopo.replication.claims : What the verdicts mean.
         """
-        return claims(self._finished(), self._pairs(), dataset)
+        from sktopo.replication.claims_table import claims
+
+        self._finished()
+        return claims(self, dataset)
 
     def consistency(self) -> pd.DataFrame:
         """How alike the representations of different seeds are.
@@ -646,8 +632,17 @@ class TopographicStudy(BaseEstimator):
             seeds[cell.seed] = responses
         return groups.items()
 
-    def _pairs(self):
-        """Correlations between dissimilarity matrices, of each pair of seeds."""
+    def seed_pairs(self) -> pd.DataFrame:
+        """How alike the dissimilarity matrices of each pair of seeds are.
+
+        Returns
+        -------
+        DataFrame
+            A row a pair of models of one condition and lam: condition, lam, first,
+            second (their seeds), correlation (Pearson's r of the matrices of their
+            activations).
+        """
+        self._finished()
         tables = []
         for (condition, lam), responses in self._by_condition():
             found = _consistency(responses, "activations")
@@ -667,8 +662,7 @@ class TopographicStudy(BaseEstimator):
         measure: str,
         parameter: str | None = None,
         ax=None,
-        *,
-        group: str | None = None,
+        **conditions,
     ):
         """Draw a measure against lam, with intervals over seeds.
 
@@ -677,11 +671,13 @@ class TopographicStudy(BaseEstimator):
         measure : str
             Name of the measure, as in `results_`.
         parameter : str, default=None
-            What it was taken at. None: the only one, or the one without a parameter.
+            What it was taken at, as in `results_`. None: the only one, or the one
+            without a parameter.
         ax : Axes, default=None
             Where to draw. None: a new figure.
-        group : str, default=None
-            Group of the measure, where several groups have one of that name.
+        **conditions : number or str
+            Parts of the parameter, or columns, as for `sktopo.select_results`:
+            ``neighborhood="moore"``, ``group="smoothness"``.
 
         Returns
         -------
@@ -696,7 +692,9 @@ class TopographicStudy(BaseEstimator):
         """
         from sktopo.plotting import LambdaCurveDisplay
 
-        table = select_measure(self._finished(), measure, parameter, group)
+        if parameter is not None:
+            measure, conditions["parameter"] = renamed(measure, parameter)
+        table = select_one(self._finished(), measure, **conditions)
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
         group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]
         label = measure.replace("_", " ") if group in GROUPS else measure

@@ -27,7 +27,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from sktopo._images import image_statistics, validate_images
-from sktopo.noise import NOISES, _check_value_range, add_noise
+from sktopo.noise import NOISES, add_noise, check_value_range
 
 __all__ = ["GridActivations", "ImageNoise"]
 
@@ -273,7 +273,7 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if self.value_range is None:
             *_, self.value_range_ = image_statistics(X, self.image_shape_)
         else:
-            self.value_range_ = _check_value_range(self.value_range)
+            self.value_range_ = check_value_range(self.value_range)
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:

@@ -9,7 +9,8 @@ from torch import nn
 
 import sktopo
 from sktopo import TopographicCNNClassifier, measure, measure_activations, metrics
-from sktopo.measure import GROUPS, _eccentricity, _orientation
+from sktopo._measures.registry import GROUPS
+from sktopo._measures.tuning import eccentricity_of, orientation_of
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_values_are_those_of_the_functions(table, fitted, held_out):
     A = fitted.transform(X).astype(float)
     assert value(table, "accuracy") == fitted.score(X, y)
     maps = A.reshape(-1, 11, 11)
-    assert value(table, "morans_i", "moore") == pytest.approx(
+    assert value(table, "morans_i", "neighborhood=moore") == pytest.approx(
         metrics.morans_i(maps).mean()
     )
     profile = metrics.correlation_by_distance(A, (11, 11))
@@ -51,12 +52,12 @@ def test_values_are_those_of_the_functions(table, fitted, held_out):
     assert value(table, "n_experts") == metrics.expert_units(A, y).sum()
     assert value(table, "variance") == pytest.approx(A.var(axis=0).mean())
     dimension = metrics.effective_dimensionality(A)
-    found = value(table, "participation_ratio", "activations, covariance")
+    found = value(table, "participation_ratio", "of=activations, matrix=covariance")
     assert found == pytest.approx(dimension)
     shared = tuple(np.percentile(A.astype(np.float32), (0.1, 99.9)))
     entropy = metrics.activation_entropy(A, value_range=shared).mean()
     assert value(table, "entropy_shared_range") == pytest.approx(entropy)
-    assert value(table, "linear_cka", "with the reference") == pytest.approx(1)
+    assert value(table, "linear_cka", "to=reference") == pytest.approx(1)
 
 
 def test_groups_can_be_chosen(table, fitted, held_out):
@@ -114,7 +115,7 @@ def test_constant_and_integer_activations(rng):
     found = measure_activations(A, (3, 4), np.arange(30) % 3)
     assert value(found, "entropy_own_range") > 0
     constant = measure_activations(np.ones((9, 12)), (3, 4))
-    assert np.isnan(value(constant, "morans_i", "moore"))
+    assert np.isnan(value(constant, "morans_i", "neighborhood=moore"))
     with pytest.raises(ValueError, match="A has 12 units"):
         measure_activations(A, (4, 4))
     with pytest.raises(ValueError, match="NaN"):
@@ -200,10 +201,10 @@ def hand_made(X, y, backbone, grid_shape, weights):
     return clf
 
 
-def test_gabor_filters_recover_their_orientation(rng):
+def test_gabor_filters_recover_theirorientation_of(rng):
     X = rng.random((60, 1, 28, 28), dtype=np.float32)
     clf = hand_made(X, np.arange(60) % 2, lambda s: GaborBank(28), (3, 4), np.eye(12))
-    tuning = _orientation(clf, clf.transform(X).std(axis=0))
+    tuning = orientation_of(clf, clf.transform(X).std(axis=0))
     gap = np.abs(tuning.preferred - GABOR_ANGLES) % 180
     assert np.minimum(gap, 180 - gap).max() < 5
     assert tuning.n_undefined == 0
@@ -216,7 +217,7 @@ def test_units_that_see_the_centre_or_the_rim(rng):
     distance = np.hypot(row, column).ravel() / 10.5
     weights = np.stack([distance < 0.3, (distance > 0.7) & (distance <= 1)])
     clf = hand_made(X, np.arange(40) % 2, pixels, (1, 2), weights.astype(float))
-    center, rim = _eccentricity(clf).relative
+    center, rim = eccentricity_of(clf).relative
     assert center < 0.6 < 1 < rim
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from sktopo import TopographicCNNClassifier, _report, metrics
-from sktopo._select import select_measure
+from sktopo._measures.results import select_one
 from sktopo.plotting import ExpertMapDisplay, GridMapDisplay
 from sktopo.plotting._base import styles
 from sktopo.study import TopographicStudy
@@ -199,7 +199,10 @@ def test_a_measures_own_name_is_its_label(study):
     display = study.plot("my_dip$")
     assert display.ax_.get_ylabel() == "my_dip$\n(a_b $c$)"
     display.figure_.canvas.draw()
-    assert study.plot("morans_i", "moore").ax_.get_ylabel() == "morans i\n(moore)"
+    assert (
+        study.plot("morans_i", neighborhood="moore").ax_.get_ylabel()
+        == "morans i\n(neighborhood=moore)"
+    )
 
 
 # ------------------------------------------------------------------ groups
@@ -258,11 +261,23 @@ def test_own_measures_do_not_get_into_the_reports_figures(study, monkeypatch):
         ({"measure": 3}, "No measure 3; there are 'accuracy'"),
         (
             {"measure": "morans_i", "parameter": "more"},
-            "No parameter 'more' of 'morans_i'; did you mean 'moore'",
+            "No row of 'morans_i' has parameter='more'; parameter is 'neighborhood=",
         ),
         ({"measure": "accuracy", "group": "perform"}, "did you mean 'performance'"),
-        ({"measure": "dip", "group": "performance"}, "No measure 'dip'; there are"),
-        ({"measure": "morans_i"}, "several parameters; give one of"),
+        (
+            {"measure": "morans_i", "neighborhood": "more"},
+            "No row of 'morans_i' has neighborhood='more'; did you mean 'moore'",
+        ),
+        (
+            {"measure": "morans_i", "distance": 1},
+            "has a 'distance': they are told apart by the columns condition, lam, "
+            "seed, group, measure, and by neighborhood.",
+        ),
+        (
+            {"measure": "dip", "group": "performance"},
+            "No row of 'dip' has group='performance'; group is 'smoothness'.",
+        ),
+        ({"measure": "morans_i"}, "several parameters; name what tells the one"),
     ],
 )
 def test_wrong_names_get_names_like_them(study, asked, hint):
@@ -274,10 +289,17 @@ def test_wrong_names_get_names_like_them(study, asked, hint):
 
 
 def test_the_only_parameter_is_found(study):
-    rows = select_measure(study.results_, "accuracy")
+    rows = select_one(study.results_, "accuracy")
     assert set(rows["group"]) == {"performance"}
     assert len(rows) == 4
-    rows = select_measure(study.results_, "accuracy", "weight noise, head, std, mean")
+    rows = select_one(
+        study.results_,
+        "accuracy_under_noise",
+        noise="weight",
+        scale="std",
+        layers="head",
+        mean_up_to=1,
+    )
     assert set(rows["group"]) == {"robustness"}
 
 

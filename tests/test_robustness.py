@@ -11,11 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sktopo import TopographicCNNClassifier, measure
+from sktopo import TopographicCNNClassifier, measure, select_results
 from sktopo._evaluation import Evaluation
 from sktopo.noise import add_noise
 from sktopo.robustness import (
     area_under_curve,
+    evaluate_weight_noise,
     image_noise_curve,
     pruning_curve,
     weight_noise_curve,
@@ -538,26 +539,28 @@ def test_means_over_sigmas_in_measure(fitted, held_out):
     table = measure(fitted, X, y, include="robustness", random_state=0)
     seed = np.random.RandomState(0).randint(2**31)
     evaluation = Evaluation(fitted, X, y)
-    from sktopo.robustness import _weight_noise
-
     for layers, scale in SETTINGS:
-        curve = _weight_noise(
+        curve = evaluate_weight_noise(
             evaluation, (0.05, 0.1, 0.2, 0.5, 1.0), scale, layers, 10, seed
         )
-        name = f"weight noise, {layers}, {scale}"
-        for parameter, part in (
-            (f"{name}, mean", curve),
-            (f"{name}, mean, sigma<=0.5", curve[curve["sigma"] < 0.7]),
-        ):
-            for column in ("accuracy", "accuracy_change", "rsm_similarity"):
-                found = rows_of(table, column)[parameter]
-                assert found == pytest.approx(part[column].mean(), abs=1e-12)
+        where = {"noise": "weight", "layers": layers, "scale": scale}
+        for most, part in ((1, curve), (0.5, curve[curve["sigma"] < 0.7])):
+            for column, measure_ in (
+                ("accuracy", "accuracy_under_noise"),
+                ("accuracy_change", "accuracy_change"),
+                ("rsm_similarity", "rsm_similarity"),
+            ):
+                found = select_results(table, measure_, **where, mean_up_to=most)
+                wanted = part[column].mean()
+                assert found["value"].item() == pytest.approx(wanted, abs=1e-12)
 
 
 def test_accuracy_retained_beside_each_accuracy(fitted, held_out):
     X, y = held_out[0][:200], held_out[1][:200]
     table = measure(fitted, X, y, include=["robustness"], random_state=0)
-    accuracy, retained = rows_of(table, "accuracy"), rows_of(table, "accuracy_retained")
+    retained = rows_of(table, "accuracy_retained")
+    names = ("accuracy_under_noise", "accuracy_under_pruning")
+    accuracy = pd.concat([rows_of(table, name) for name in names])
     assert accuracy.index.tolist() == retained.index.tolist()
     assert len(accuracy) == 6 + 1 + 4
     np.testing.assert_allclose(retained, accuracy / fitted.score(X, y))
@@ -574,4 +577,4 @@ def test_two_classes_have_no_geometry_in_measure(quick, digits):
     X, y = X[y < 2][:60], y[y < 2][:60]
     table = measure(quick.fit(X, y), X, y, include="robustness")
     assert "rsm_similarity" not in table["measure"].tolist()
-    assert table["parameter"].str.endswith(", mean, sigma<=0.5").sum() == 9
+    assert table["parameter"].str.endswith(", mean_up_to=0.5").sum() == 9

@@ -285,13 +285,13 @@ def test_tuning_is_that_of_the_whole_arrays(fitted, digits):
     assert value(table, "eccentricity_abs")[1] == 121  # all units that respond
     A, mirrored = fitted.transform(X), fitted.transform(X[..., ::-1])
     r = metrics.symmetry_sensitivity(A, mirrored, y, 0).r
-    assert value(table, "mirror_correlation", "left-right")[0] == pytest.approx(
+    assert value(table, "mirror_correlation", "axis=left-right")[0] == pytest.approx(
         r.mean()
     )
     seed = np.random.RandomState(0).randint(2**31)
     patterns, halves = symmetric_patterns(*settings, random_state=seed)
     d = metrics.d_prime(fitted.transform(patterns), halves["symmetric"])[:, -1]
-    found = value(table, "symmetry_d_prime", "left-right")
+    found = value(table, "symmetry_d_prime", "axis=left-right")
     assert found == (pytest.approx(d.mean(), rel=1e-6), 121)
 
 

@@ -225,7 +225,7 @@ def test_study_of_the_digits(digits, tmp_path):
     }
     compared = study.compare().set_index(["condition", "measure", "parameter"])
     for condition in ("ws", "as"):
-        moran = compared.loc[condition, "morans_i", "moore"]
+        moran = compared.loc[condition, "morans_i", "neighborhood=moore"]
         assert moran["low"] > 0.2
         assert moran["p_sign_flip"] == 2 / 1024
         assert moran["n"] == 10
@@ -583,14 +583,14 @@ def test_before_it_was_run(tmp_path):
 
 def test_plot(study):
     pytest.importorskip("matplotlib")
-    display = study.plot("morans_i", "moore")
+    display = study.plot("morans_i", "neighborhood=moore")
     summary = study.summary().set_index(["condition", "measure", "parameter"])
     drawn = display.summary_.set_index("condition")["mean"]
     for condition in ("control", "ws"):
-        wanted = summary.loc[(condition, "morans_i", "moore"), "mean"]
+        wanted = summary.loc[(condition, "morans_i", "neighborhood=moore"), "mean"]
         assert drawn[condition] == pytest.approx(wanted)
     assert study.plot("accuracy").ax_.get_ylabel() == "accuracy"
-    with pytest.raises(ValueError, match=r"several parameters; give one of \['moore'"):
+    with pytest.raises(ValueError, match=r"several parameters.*neighborhood=moore"):
         study.plot("morans_i")
     with pytest.raises(ValueError, match="No measure 'moran'"):
         study.plot("moran")

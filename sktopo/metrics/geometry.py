@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import t as student_t
 from sklearn.utils import Bunch, check_consistent_length
 
 from sktopo._arrays import as_plain
@@ -19,6 +18,7 @@ from sktopo.metrics._checks import (
     check_whole,
     correlations,
 )
+from sktopo.metrics._intervals import half_width, jackknife_error
 from sktopo.metrics._pairs import upper_triangle
 
 
@@ -360,17 +360,11 @@ def _jackknife(r):
     if n < 3:
         return mean, nan, (nan, nan)
     without = (total - pair_sums) / ((n - 1) * (n - 2) / 2)
-    error = _jackknife_error(without)
-    half = student_t.ppf(0.975, n - 1) * _jackknife_error(_fisher_z(without))
+    error = jackknife_error(without)
+    half = half_width(jackknife_error(_fisher_z(without)), n)
     low, high = np.tanh(_fisher_z(mean) + half * np.array([-1, 1]))
     # a mean of exactly 1 has no z, and that of nearly 1 stands for it
     return mean, error, (min(float(low), mean), max(float(high), mean))
-
-
-def _jackknife_error(without):
-    """Standard error of a statistic from its values without one model each."""
-    n = len(without)
-    return float(np.sqrt((n - 1) / n * np.square(without - without.mean()).sum()))
 
 
 def _fisher_z(r):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import t as student_t
 from sklearn.base import BaseEstimator
 
 from sktopo import metrics
 from sktopo._evaluation import find_classifier
-from sktopo.measure import _eccentricity
+from sktopo._measures.tuning import eccentricity_of
+from sktopo.metrics._intervals import half_width
 from sktopo.plotting._base import (
     CONTROL,
     as_label,
@@ -291,7 +291,7 @@ class EccentricityDisplay:
             The display.
         """
         classifier = find_classifier(estimator)
-        return cls(_eccentricity(classifier), name).plot(ax=ax, **kwargs)
+        return cls(eccentricity_of(classifier), name).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> EccentricityDisplay:
         """Draw the mean over units, and the quartiles of the units as a band.
@@ -487,7 +487,7 @@ def _summarise(table):
     groups = table.groupby(["condition", "lam"], sort=False)["value"]
     summary = groups.agg(["mean", "std", "count"]).reset_index()
     n = summary["count"]
-    half = student_t.ppf(0.975, np.maximum(n - 1, 1)) * summary["std"] / np.sqrt(n)
+    half = half_width(summary["std"] / np.sqrt(n), n)
     summary["low"], summary["high"] = summary["mean"] - half, summary["mean"] + half
     return summary.rename(columns={"count": "n"}).drop(columns="std")
 

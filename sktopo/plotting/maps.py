@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator
 from sktopo import metrics
 from sktopo._evaluation import Evaluation, open_estimator
 from sktopo._images import as_array_like
+from sktopo._measures.tuning import orientation_of
 from sktopo.grid import Grid
-from sktopo.measure import _orientation
 from sktopo.metrics._checks import check_activations
 from sktopo.plotting._base import (
     DIVERGING,
@@ -584,7 +584,7 @@ class OrientationMapDisplay:
             The display.
         """
         classifier, X = open_estimator(estimator, X)
-        tuning = _orientation(classifier, classifier.transform(X).std(axis=0))
+        tuning = orientation_of(classifier, classifier.transform(X).std(axis=0))
         strength = np.nan_to_num(tuning.strength)
         return cls(tuning.preferred, strength, classifier.grid_.shape).plot(
             ax=ax, **kwargs

@@ -1,17 +1,20 @@
 """The command of the replication, and the pilot that is kept in the documentation."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from sktopo._claims import claims
 from sktopo.datasets import load_digits_images
+from sktopo.replication import __main__ as command
+from sktopo.replication import load, protocol
+from sktopo.replication.claims_table import judge_all as claims
+from sktopo.replication.protocol import DATASETS
+from sktopo.study import TopographicStudy
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import replicate
+ROOT = Path(__file__).parents[2]
 
 COLUMNS = "condition lam seed group measure parameter value n".split()  # noqa: SIM905
 
@@ -23,7 +26,7 @@ def digits_for_fashion(monkeypatch):
     def fetch(subset, *, return_X_y, data_home):
         return load_digits_images(subset, return_X_y=return_X_y)
 
-    monkeypatch.setitem(replicate.DATASETS, "fashion_mnist", (fetch, "small", 1))
+    monkeypatch.setitem(DATASETS, "fashion_mnist", (fetch, "small", 1))
 
 
 def arguments(*more, store="store"):
@@ -31,7 +34,7 @@ def arguments(*more, store="store"):
 
 
 def test_the_full_study_is_planned_as_the_paper_is():
-    study = replicate.make_study(replicate.parse(arguments()))
+    study = protocol("fashion_mnist")
     cells = study.cells()
     assert len(cells) == 130
     counts = cells.groupby(["condition", "lam"]).size()
@@ -48,14 +51,13 @@ def test_the_full_study_is_planned_as_the_paper_is():
     estimator = study.estimator
     assert (estimator.backbone, estimator.max_epochs) == ("small", 10)
     assert (estimator.batch_size, estimator.lr, estimator.dropout) == (64, 1e-3, 0.5)
-    deep = replicate.parse(["--dataset", "cifar10", "--store", "x"])
-    deep = replicate.make_study(deep).estimator
+    deep = protocol("cifar10").estimator
     assert (deep.backbone, deep.max_epochs) == ("deep", 30)
 
 
 def test_dry_run_lists_and_trains_nothing(digits_for_fashion, tmp_path, capsys):
     store = tmp_path / "store"
-    replicate.main(arguments("--seeds", "3", "--lams", "1", "--dry-run", store=store))
+    command.main(arguments("--seeds", "3", "--lams", "1", "--dry-run", store=store))
     out = capsys.readouterr().out
     assert "21 models, each about" in out
     assert out.count("as_untransposed") == 3 + 1
@@ -64,7 +66,7 @@ def test_dry_run_lists_and_trains_nothing(digits_for_fashion, tmp_path, capsys):
 
 def test_the_command_runs(digits_for_fashion, tmp_path, capsys):
     more = ["--seeds", "1", "--lams", "1", "--main-conditions", "--jobs", "2"]
-    replicate.main(arguments(*more, store=tmp_path))
+    command.main(arguments(*more, store=tmp_path))
     out = capsys.readouterr().out
     assert "not testable" in out
     table = pd.read_csv(tmp_path / "results.csv.gz")
@@ -77,7 +79,7 @@ def test_the_command_runs(digits_for_fashion, tmp_path, capsys):
 def test_zero_is_not_the_default(option, capsys):
     for number in ("0", "-1", "2.5"):
         with pytest.raises(SystemExit):
-            replicate.parse(arguments(option, number))
+            command.parse(arguments(option, number))
     assert option in capsys.readouterr().err
 
 
@@ -85,9 +87,9 @@ def test_an_interruption_is_one_line(digits_for_fashion, tmp_path, monkeypatch):
     def interrupted(*data):
         raise KeyboardInterrupt("The study was stopped; what is finished is kept.")
 
-    monkeypatch.setattr(replicate.TopographicStudy, "run", interrupted)
+    monkeypatch.setattr(TopographicStudy, "run", interrupted)
     with pytest.raises(SystemExit, match="The study was stopped"):
-        replicate.main(arguments(store=tmp_path))
+        command.main(arguments(store=tmp_path))
 
 
 def test_the_pilot_is_whole():
@@ -106,3 +108,16 @@ def test_the_pilot_is_whole():
     found = claims(table, pairs)
     tests = found.loc[found["kind"] == "test", "verdict"]
     assert set(tests) <= {"undecided", "not testable"}
+
+
+def test_the_command_is_a_module():
+    line = [sys.executable, "-m", "sktopo.replication", "--help"]
+    text = subprocess.run(line, check=True, capture_output=True, text=True).stdout
+    assert "python -m sktopo.replication --dataset fashion_mnist" in text
+    assert "--dry-run" in text
+
+
+def test_only_known_data_sets():
+    for function in (protocol, load):
+        with pytest.raises(ValueError, match="for 'fashion_mnist', 'mnist'"):
+            function("imagenet")

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sktopo._claims import CLAIMS, DATASETS, VERSION_1, claims
-from sktopo._judging import LAMS, _consistency_slope
 from sktopo._statistics import holm
+from sktopo.replication.claims_table import CLAIMS, DATASETS, VERSION_1
+from sktopo.replication.claims_table import judge_all as claims
+from sktopo.replication.judging import LAMS, _consistency_slope
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import claims_simulation
 from claims_simulation import CONDITIONS, DEAD, NOTHING, POSITIVE, by_row, simulate
 
@@ -202,21 +203,23 @@ def test_deltas_by_hand(rng):
     table = claims(results, pairs, "mnist")
     control = results[results["condition"] == "control"]
     wide = control.pivot(index="seed", columns=["measure", "parameter"], values="value")
-    noise = "weight noise, head, std, mean"
+    noise = "noise=weight, layers=head, scale=std, mean_up_to=1.0"
     sd, mean = wide.std(ddof=1), wide.mean()
     found = table[table["kind"] == "test"].groupby("claim")["delta"].first()
     loss = abs(mean["accuracy_change", noise]) / 5
     for claim in ("4a", "4b", "4c"):
         assert found[claim] == pytest.approx(loss), claim
-    cosine = mean["rsm_similarity", "weight noise, readout, std, mean"]
+    cosine = mean[
+        "rsm_similarity", "noise=weight, layers=readout, scale=std, mean_up_to=1.0"
+    ]
     fall = np.log(3 / 0.3)
-    rook = ("morans_i", "von_neumann")
+    rook = ("morans_i", "neighborhood=von_neumann")
     expected = {
-        "1a": sd["morans_i", "moore"],
+        "1a": sd["morans_i", "neighborhood=moore"],
         "1b": 0,
         "2": sd["dip", ""],
         "5": (1 - cosine) / 5,
-        "6b": sd["accuracy_change", "image noise, mean"],
+        "6b": sd["accuracy_change", "noise=image, kind=all, mean_up_to=0.2"],
         "7a": sd["variance", ""],
         "8": 0.05,
         "11": -0.02,
@@ -233,37 +236,17 @@ def test_the_mean_is_over_all_sigmas(rng):
     """Row 4 and 5 read the mean from sigma .05 to 1; that up to .5 stands beside."""
     results, pairs = simulate(rng)
     table = claims(results, pairs)
-    for claim, measure, what in (
-        ("4a", "accuracy_change", "head, std"),
-        ("5", "rsm_similarity", "readout, std"),
+    for claim, measure, layers in (
+        ("4a", "accuracy_change", "head"),
+        ("5", "rsm_similarity", "readout"),
     ):
-        means = seed_means(results, measure, f"weight noise, {what}, mean")
+        noise = f"noise=weight, layers={layers}, scale=std, mean_up_to=1.0"
+        means = seed_means(results, measure, noise)
         difference = (means["ws"] - means["control"]).mean()
         line = judged(table, claim).iloc[0]
         assert line["estimate"] == pytest.approx(difference)
         beside = table["text"].str.endswith("sigma up to .5")
         assert (table["claim"].eq(claim) & beside).any()
-
-
-def test_a_table_from_before_keeps_its_meaning(rng):
-    """Its mean of weight noise was up to sigma .5: it is that, and not row 4's."""
-    results, pairs = simulate(rng)
-    part = results["parameter"].str.endswith("sigma<=0.5")
-    names = results["parameter"].str.removesuffix(", sigma<=0.5")
-    old = results[~results["parameter"].str.match("weight noise.* mean$")]
-    old = old.assign(parameter=names[old.index])
-    strongest = old[part[old.index]].copy()
-    strongest["parameter"] = strongest["parameter"].str.replace("mean", "sigma=1")
-    found = claims(pd.concat([old, strongest]), pairs)
-    table = claims(results, pairs)
-    assert by_row(found)["4a"] == "not testable"
-    for row in ("4a", "4b", "4c"):
-        assert by_row(found, "verdict_v1")[row] == by_row(table, "verdict_v1")[row]
-    beside = [
-        t[(t["claim"] == "4a") & t["text"].str.endswith("sigma up to .5")]["estimate"]
-        for t in (found, table)
-    ]
-    assert beside[0].item() == pytest.approx(beside[1].item())
 
 
 # ------------------------------------------------------------------ verdicts
@@ -288,7 +271,7 @@ def test_as_lacks_smoothness_by_hand(rng):
     for shift, verdict in ((0, "replicates"), (0.5, "reversed"), (0.1, "undecided")):
         results, pairs = simulate(rng, {("as", "morans_i"): shift})
         line = judged(claims(results, pairs), "1b").iloc[0]
-        values = seed_means(results, "morans_i", "moore")["as"]
+        values = seed_means(results, "morans_i", "neighborhood=moore")["as"]
         oracle = stats.ttest_1samp(values, 0.1)
         assert line["contrast"] == "0.1 - as"
         assert line["p_t"] == pytest.approx(oracle.pvalue)
@@ -761,11 +744,12 @@ def test_verdicts_of_version_1_stand_beside(rng):
     )
     # only the mean up to .5 counts, and a gain of .03 is enough
     results, pairs = simulate(rng, correlation=0.9)
-    for parameter, verdicts in (
-        ("mean", {"undecided", "does not replicate"}),
-        ("mean, sigma<=0.5", {"replicates"}),
+    for most, verdicts in (
+        (1.0, {"undecided", "does not replicate"}),
+        (0.5, {"replicates"}),
     ):
-        where = {"parameter": f"weight noise, head, std, {parameter}"}
+        noise = f"noise=weight, layers=head, scale=std, mean_up_to={most}"
+        where = {"parameter": noise}
         gained = shifted(results, "ws", shift=0.03, measure="accuracy_change", **where)
         found = claims(gained, pairs)
         assert by_row(found, "verdict_v1")["4a"] in verdicts

@@ -1,6 +1,6 @@
-"""From results to lines of the table of claims, and to verdicts (private).
+"""From results to lines of the table of claims, and to verdicts.
 
-What the rows are stands in `sktopo/_claims.py`; how they are judged, here.
+What the rows are stands in `claims_table.py`; how they are judged, here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
 
 from sktopo._statistics import (
     MEASURE,
@@ -21,6 +20,7 @@ from sktopo._statistics import (
     snap,
     t_test,
 )
+from sktopo.metrics._intervals import half_width, jackknife_error, two_sided_p
 
 # The value of a seed is the mean over these, whatever else was run.
 LAMS = (0.3, 1.0, 3.0)
@@ -315,12 +315,12 @@ def _consistency_slope(pairs):
     if n < 3:
         raise UntestableError(f"{n} seed(s) with a value; the jackknife needs 3")
     without = [slopes[(first != s) & (second != s)].mean() for s in seeds]
-    error = np.sqrt((n - 1) / n * np.square(without - np.mean(without)).sum())
-    half = student_t.ppf(0.975, n - 1) * error
+    error = jackknife_error(without)
+    half = half_width(error, n)
     found = {"n": n, "estimate": estimate}
     found |= {"low": estimate - half, "high": estimate + half}
     if error > 1e-9 * abs(estimate):
-        found["p_t"] = float(2 * student_t.sf(abs(estimate) / error, n - 1))
+        found["p_t"] = float(two_sided_p(estimate / error, n))
     return found, seeds
 
 

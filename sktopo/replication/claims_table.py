@@ -1,4 +1,4 @@
-"""The paper's claims as tests that were fixed before any study was run (private).
+"""The paper's claims as tests that were fixed before any study was run.
 
 Version 2 of the table; version 1's verdicts, for comparison, come from `VERSION_1`.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sktopo._judging import (
+import pandas as pd
+
+from sktopo._measures.results import write_parameter
+from sktopo.replication.judging import (
     ACCURACY,
     NOT_TESTABLE,
     Claim,
@@ -35,43 +38,49 @@ VARIANTS = (
     ("as_squared_correlation", True, CHOSE),
     ("inverse_distance", True, ""),
 )
-# Strengths of weight noise that version 1's mean was over, and the name of that mean.
+# Strengths of weight noise that version 1's mean was over.
 UP_TO_HALF = (0.05, 0.1, 0.2, 0.5)
-MEAN_UP_TO_HALF = "mean, sigma<=0.5"
 
 
 def _contrasts(measure, *arms, **settings):
     return tuple(Contrast(measure, *pair, **settings) for pair in arms)
 
 
-def _weight_noise(measure, layers="head", scale="std", parameter="mean"):
-    name = f"weight noise, {layers}, {scale}, {parameter}"
-    return Measure("robustness", measure, (name,))
+def _weight_noise(measure, layers="head", scale="std", mean_up_to=1.0):
+    where = {"noise": "weight", "layers": layers, "scale": scale}
+    parameter = write_parameter(**where, mean_up_to=mean_up_to)
+    return Measure("robustness", measure, (parameter,))
 
 
 def _image_noise(measure):
-    return Measure("robustness", measure, ("image noise, mean",))
+    parameter = write_parameter(noise="image", kind="all", mean_up_to=0.2)
+    return Measure("robustness", measure, (parameter,))
+
+
+def _at(name, *values, **others):
+    """Parameters, one a value."""
+    return tuple(write_parameter(**others, **{name: value}) for value in values)
 
 
 def _ratio(threshold):
-    return Measure("localization", "distance_ratio", (f"threshold={threshold:g}",))
+    return Measure("localization", "distance_ratio", _at("threshold", threshold))
 
 
 _WS, _AS = ("ws", "control"), ("as", "control")
-_MORAN = Measure("smoothness", "morans_i", ("moore",))
-_ROOK = Measure("smoothness", "morans_i", ("von_neumann",))
-_Z_SCORED = Measure("smoothness", "morans_i_standardized", ("moore",))
+_MORAN = Measure("smoothness", "morans_i", _at("neighborhood", "moore"))
+_ROOK = Measure("smoothness", "morans_i", _at("neighborhood", "von_neumann"))
+_Z_SCORED = Measure("smoothness", "morans_i_standardized", _at("neighborhood", "moore"))
 _NORM = Measure("activity", "weight_norm")
 _THRESHOLDS = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8)
 _RATIOS = Measure(
     "localization",
     "distance_ratio",
-    tuple(f"threshold={threshold:g}" for threshold in _THRESHOLDS),
+    _at("threshold", *_THRESHOLDS),
 )
 _RSM_UP_TO_HALF = Measure(
     "robustness",
     "rsm_similarity",
-    tuple(f"weight noise, readout, std, sigma={sigma:g}" for sigma in UP_TO_HALF),
+    _at("sigma", *UP_TO_HALF, noise="weight", layers="readout", scale="std"),
 )
 
 
@@ -82,10 +91,10 @@ def _robust_weights(claim, text, *arms):
         f"accuracy change under weight noise{text}",
         _contrasts(_weight_noise(change), *arms, delta=fifth_of_change),
         beside=(
-            ("sigma up to .5", _weight_noise(change, parameter=MEAN_UP_TO_HALF)),
+            ("sigma up to .5", _weight_noise(change, mean_up_to=0.5)),
             ("absolute noise", _weight_noise(change, scale="absolute")),
             ("readout only", _weight_noise(change, layers="readout")),
-            ("accuracy under noise", _weight_noise("accuracy")),
+            ("accuracy under noise", _weight_noise("accuracy_under_noise")),
             ("accuracy retained", _weight_noise("accuracy_retained")),
         ),
         guarded=True,
@@ -98,7 +107,7 @@ def _robust_images(claim, name, arms, datasets):
         f"accuracy change under image noise, on {name}",
         _contrasts(_image_noise("accuracy_change"), arms),
         beside=(
-            ("accuracy under noise", _image_noise("accuracy")),
+            ("accuracy under noise", _image_noise("accuracy_under_noise")),
             ("accuracy retained", _image_noise("accuracy_retained")),
         ),
         guarded=True,
@@ -137,7 +146,7 @@ CLAIMS = (
     Claim(
         "3",
         "correlation of neighbours (distance bin [1, 2))",
-        _contrasts(Measure("smoothness", "correlation", ("distance=1",)), _WS),
+        _contrasts(Measure("smoothness", "correlation", _at("distance", 1)), _WS),
     ),
     _robust_weights("4a", "", _WS),
     _robust_weights("4b", "", _AS),
@@ -185,7 +194,7 @@ CLAIMS = (
     _two_sided(
         "9b",
         "tuning: index of left-right mirror symmetry",
-        *("tuning", "mirror_index", ("left-right",)),
+        *("tuning", "mirror_index", _at("axis", "left-right")),
     ),
     _two_sided(
         "9c",
@@ -196,7 +205,11 @@ CLAIMS = (
     _two_sided(
         "10b",
         "dimensionality: participation ratio of the activations",
-        *("dimensionality", "participation_ratio", ("activations, covariance",)),
+        *(
+            "dimensionality",
+            "participation_ratio",
+            _at("matrix", "covariance", of="activations"),
+        ),
     ),
     _two_sided("10c", "number of expert units", "selectivity", "n_experts"),
     _two_sided(
@@ -275,7 +288,7 @@ CLAIMS = (
 
 # What version 1 said otherwise of the contrasts of a row; it had no row 1b.
 _WEIGHT_NOISE_IN_1 = {
-    "measure": _weight_noise("accuracy_change", parameter=MEAN_UP_TO_HALF),
+    "measure": _weight_noise("accuracy_change", mean_up_to=0.5),
     "delta": 0.01,
 }
 _DIFFERENT_IN_1 = {
@@ -318,36 +331,51 @@ def _verdicts_of_version_1(data, dataset):
 # --------------------------------------------------------------------- the table
 
 
-def claims(results, pairs, dataset=None):
-    """See `TopographicStudy.claims`.
+def claims(study, dataset: str | None = None) -> pd.DataFrame:
+    """Judge the paper's claims by tests that were fixed beforehand.
+
+    The value of a seed is the mean over lam 0.3, 1 and 3 (to 1e-6), whatever else was
+    run. A row "replicates" if its p, by Holm's method over all rows of the data set,
+    those not run with p = 1, is below .05, with the claimed sign and an estimate of at
+    least delta; it is "reversed" if so with the other sign. A two-sided row "differs".
+    It "does not replicate" if the 95 % interval lies wholly below delta in the claimed
+    direction, else it is "undecided". It is "not testable" without the conditions, lams
+    or six seeds that it needs, and "not testable (guard)" if it is about robustness and
+    the clean accuracy of an arm is more than .05 below the control's.
 
     Parameters
     ----------
-    results : DataFrame
-        The results of a study.
-    pairs : DataFrame
-        condition, lam, first, second, correlation: how alike the dissimilarity matrices
-        of two seeds are.
-    dataset : str, default=None
-        Name of the data set.
+    study : TopographicStudy
+        A study that was run.
+    dataset : {"fashion_mnist", "mnist", "mnist_5000", "cifar10"}, default=None
+        What it was run on: the claims of image noise are about MNIST ("mnist_5000": a
+        part of it) and CIFAR-10. None is as "fashion_mnist".
 
     Returns
     -------
     DataFrame
-        A row a contrast.
+        A row a contrast: claim, text, contrast, kind ("test", or "beside" for what is
+        shown without a verdict), n, estimate, low, high, delta, p_t, p_sign_flip,
+        p_holm, verdict, note, and verdict_v1: what version 1 of the table, before the
+        pilot, would have said.
 
     Raises
     ------
     ValueError
-        On an unknown data set, or two models of one condition, lam and seed.
+        On an unknown data set, or if a condition has a seed twice at one lam.
     """
+    return judge_all(study.results_, study.seed_pairs(), dataset)
+
+
+def judge_all(results, pairs, dataset=None):
+    """The claims by the results of a study, and by how alike pairs of seeds are."""
     if dataset is not None and dataset not in DATASETS:
         raise ValueError(
             f"dataset must be None or one of {list(DATASETS)}, since some claims are "
             f"about one data set; got {dataset!r}."
         )
     dataset = dataset or DATASETS[0]
-    data = Data(_named_as_now(results), pairs, measures_read())
+    data = Data(results, pairs, measures_read())
     lines = []
     for claim in CLAIMS:
         lines += judge(claim, data, dataset, LEAST_SEEDS)
@@ -366,18 +394,3 @@ def measures_read():
     }
     found |= {measure for claim in CLAIMS for _, measure in claim.beside}
     return found - {None}
-
-
-def _named_as_now(results):
-    """Tables from before version 2, whose mean of weight noise was up to sigma .5."""
-    there = set(results["parameter"])
-    names = [
-        f"weight noise, {which}"
-        for which in ("head, std", "head, absolute", "readout, std")
-    ]
-    old = {
-        f"{name}, mean": f"{name}, {MEAN_UP_TO_HALF}"
-        for name in names
-        if f"{name}, sigma=1" in there and f"{name}, {MEAN_UP_TO_HALF}" not in there
-    }
-    return results.assign(parameter=results["parameter"].replace(old))

@@ -4,13 +4,13 @@ The full study of Fashion-MNIST has 130 models, ten seeds of each of: control; W
 and AS untransposed at lam 0.3, 1 and 3; and at lam 1 WS by cosine distance, WS without
 dropout and control without dropout:
 
-    python benchmarks/replicate.py --dataset fashion_mnist --store study --seeds 10
+    python -m sktopo.replication --dataset fashion_mnist --store study --seeds 10
 
 It can be stopped at any time and goes on where it was. See what it would train, and
 how long that takes, with --dry-run. A pilot of three seeds and one lam, without the
 further conditions:
 
-    python benchmarks/replicate.py --dataset fashion_mnist --store study \
+    python -m sktopo.replication --dataset fashion_mnist --store study \
         --seeds 3 --lams 1 --main-conditions
 
 Models are trained as in the paper: 80 % of the training images, batches of 64, Adam, lr
@@ -26,23 +26,11 @@ from pathlib import Path
 
 import joblib
 import torch
-from sklearn.model_selection import train_test_split
 
-from sktopo import TopographicCNNClassifier, datasets, measure
-from sktopo.study import TopographicStudy
-
-DATASETS = {
-    "fashion_mnist": (datasets.fetch_fashion_mnist, "small", 10),
-    "mnist": (datasets.fetch_mnist, "small", 10),
-    "cifar10": (datasets.fetch_cifar10, "deep", 30),
-}
-# What the paper's models have in common, whatever the classifier's defaults are.
-SETTINGS = {"grid_shape": (11, 11), "dropout": 0.5, "batch_size": 64, "lr": 1e-3}
-CONDITIONS = {
-    "ws_cosine": {"topo_loss": "ws", "distance": "cosine", "lam": 1.0},
-    "ws_no_dropout": {"topo_loss": "ws", "dropout": 0.0, "lam": 1.0},
-    "control_no_dropout": {"topo_loss": None, "dropout": 0.0},
-}
+from sktopo import measure
+from sktopo.classifier import TopographicCNNClassifier
+from sktopo.replication.claims_table import claims
+from sktopo.replication.protocol import DATASETS, LAMS, load, protocol
 
 
 def positive(text):
@@ -61,7 +49,7 @@ def parse(args=None):
     add("--dataset", choices=sorted(DATASETS), required=True)
     add("--store", type=Path, required=True, help="folder of the study")
     add("--seeds", type=positive, default=10, help="models of each condition and lam")
-    add("--lams", type=float, nargs="+", default=[0.3, 1.0, 3.0])
+    add("--lams", type=float, nargs="+", default=LAMS)
     add("--main-conditions", action="store_true", help="leave the last three out")
     add("--epochs", type=positive, help="default: the paper's")
     add("--precision", choices=["float32", "bfloat16", "auto"], default="float32")
@@ -69,31 +57,6 @@ def parse(args=None):
     add("--data-home", help="folder of the data sets")
     add("--dry-run", action="store_true", help="list models and expected time only")
     return parser.parse_args(args)
-
-
-def load(dataset, data_home):
-    fetch = DATASETS[dataset][0]
-    X, y = fetch("train", return_X_y=True, data_home=data_home)
-    X, _, y, _ = train_test_split(X, y, train_size=0.8, stratify=y, random_state=0)
-    return X, y, *fetch("test", return_X_y=True, data_home=data_home)
-
-
-def make_study(args):
-    _, backbone, epochs = DATASETS[args.dataset]
-    estimator = TopographicCNNClassifier(
-        backbone=backbone,
-        max_epochs=args.epochs or epochs,
-        precision=args.precision,
-        **SETTINGS,
-    )
-    return TopographicStudy(
-        estimator,
-        lams=args.lams,
-        n_seeds=args.seeds,
-        store=args.store,
-        n_jobs=args.jobs,
-        conditions=None if args.main_conditions else CONDITIONS,
-    )
 
 
 def expected_seconds(study, data):
@@ -127,7 +90,16 @@ def dry_run(study, data, jobs):
 
 def main(args=None):
     args = parse(args)
-    study = make_study(args)
+    study = protocol(
+        args.dataset,
+        epochs=args.epochs,
+        precision=args.precision,
+        main_conditions=args.main_conditions,
+        lams=args.lams,
+        n_seeds=args.seeds,
+        store=args.store,
+        n_jobs=args.jobs,
+    )
     data = load(args.dataset, args.data_home)
     if args.dry_run:
         dry_run(study, data, joblib.effective_n_jobs(args.jobs))
@@ -138,7 +110,7 @@ def main(args=None):
         sys.exit(str(stopped) or "stopped")
     study.results_.to_csv(args.store / "results.csv.gz", index=False)
     study.report(args.store / "report.html", args.dataset)
-    table = study.claims(args.dataset)
+    table = claims(study, args.dataset)
     table = table[table["kind"] == "test"]
     shown = ["claim", "contrast", "n", "estimate", "low", "high", "delta", "verdict"]
     print(table[shown].round(3).to_string(index=False))

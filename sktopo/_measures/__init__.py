@@ -1,0 +1,9 @@
+"""Every measure of a model: one registry of groups, one schema of results.
+
+A module a group; `registry.GROUPS` lists them, and what each needs.
+"""
+
+from sktopo._measures.registry import measure, measure_activations
+from sktopo._measures.results import select_results
+
+__all__ = ["measure", "measure_activations", "select_results"]

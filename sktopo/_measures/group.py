@@ -1,0 +1,110 @@
+"""What a group of measures is, and what it may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sktopo._measures.results import Table
+from sktopo.metrics._activations import Activations
+from sktopo.metrics._pairs import DistanceBins
+
+
+@dataclass(frozen=True)
+class Group:
+    """Measures that are taken together.
+
+    Parameters
+    ----------
+    name : str
+        As in the column "group".
+    needs : set of {"activations", "labels", "weights", "classifier"}
+        What must be given for it to run; "classifier" brings images and labels.
+    take : callable
+        ``take(given, table)`` adds the rows.
+    """
+
+    name: str
+    needs: Set[str]
+    take: Callable[[Given, Table], None]
+
+
+class Given:
+    """What is measured; what several groups need of it is computed once.
+
+    Parameters
+    ----------
+    activations : callable
+        Gives an ndarray of shape (n_images, n_units), when it is first needed.
+    grid : Grid
+        Where the units stand.
+    labels : ndarray of shape (n_images,), default=None
+        Class labels.
+    weights : ndarray of shape (n_units, fan_in), default=None
+        Incoming weights of the units.
+    value_range : tuple of (float, float), default=None
+        Range of the shared entropy.
+    evaluation, reference : Evaluation, default=None
+        A classifier and its responses to the images, and those of another one.
+    seed : int, default=None
+        Of noise, pruning and pairings.
+    """
+
+    def __init__(
+        self,
+        activations,
+        grid,
+        labels=None,
+        weights=None,
+        value_range=None,
+        evaluation=None,
+        reference=None,
+        seed=None,
+    ):
+        self._activations = activations
+        self.grid = grid
+        self.labels = labels
+        self.weights = weights
+        self._value_range = value_range
+        self.evaluation = evaluation
+        self.reference = reference
+        self.seed = seed
+
+    @classmethod
+    def of(cls, evaluation, reference, seed):
+        """What a fitted classifier gives."""
+        return cls(
+            lambda: evaluation.activations,
+            evaluation.classifier.grid_,
+            evaluation.y,
+            evaluation.head.grid_weights,
+            evaluation=evaluation,
+            reference=reference,
+            seed=seed,
+        )
+
+    def has(self, needs):
+        """Whether it gives all that a group needs."""
+        there = {"activations"}
+        there |= set() if self.labels is None else {"labels"}
+        there |= set() if self.weights is None else {"weights"}
+        there |= set() if self.evaluation is None else {"classifier"}
+        return needs <= there
+
+    @cached_property
+    def activations(self):
+        return Activations(self._activations())
+
+    @cached_property
+    def bins(self):
+        return DistanceBins(self.grid.shape)
+
+    @cached_property
+    def value_range(self):
+        """That which was given, or 0.1 to 99.9 % of the reference's responses."""
+        if self.reference is None:
+            return self._value_range
+        return np.percentile(self.reference.activations, (0.1, 99.9))

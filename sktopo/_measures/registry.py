@@ -1,0 +1,201 @@
+"""The list of groups of measures, and the two functions that take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from sktopo._evaluation import Evaluation
+from sktopo._measures import (
+    activity,
+    dimensionality,
+    geometry,
+    localization,
+    performance,
+    robustness,
+    selectivity,
+    smoothness,
+    tuning,
+)
+from sktopo._measures.group import Given
+from sktopo._measures.results import Table, as_frame
+from sktopo.metrics._activations import Activations
+from sktopo.metrics._checks import check_table
+
+# In the order of the tables.
+GROUPS = {
+    module.GROUP.name: module.GROUP
+    for module in (
+        performance,
+        smoothness,
+        localization,
+        selectivity,
+        activity,
+        dimensionality,
+        geometry,
+        robustness,
+        tuning,
+    )
+}
+
+
+def check_include(include):
+    """The groups that are asked for, in the order of the tables.
+
+    Parameters
+    ----------
+    include : "all", str or sequence of str
+        Names of groups.
+
+    Returns
+    -------
+    list of str
+        Each once.
+
+    Raises
+    ------
+    ValueError
+        On an unknown name.
+    """
+    if isinstance(include, str):
+        include = GROUPS if include == "all" else [include]
+    include = list(include)
+    if unknown := [group for group in include if group not in GROUPS]:
+        raise ValueError(
+            f"include must be 'all' or among {list(GROUPS)}; got {unknown}."
+        )
+    return [group for group in GROUPS if group in include]
+
+
+def measure(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    include: str | Sequence[str] = "all",
+    reference: BaseEstimator | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> pd.DataFrame:
+    """Take every measure of a fitted classifier.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+    X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+        Images, best held out from training. They pass through the backbone once for
+        all measures of the responses to them.
+    y : array-like of shape (n,)
+        Class labels.
+    include : "all" or sequence of str, default="all"
+        Groups to take: "performance", "smoothness", "localization", "selectivity",
+        "activity", "dimensionality", "geometry", "robustness", "tuning".
+    reference : estimator, default=None
+        Another fitted classifier, such as the control of the same seed. The 0.1 to 99.9
+        percentiles of its activations are the range of the shared entropy, and the
+        geometry is compared with its.
+    random_state : int, RandomState instance or None, default=0
+        Seed of noise, pruning and pairings.
+
+    Returns
+    -------
+    DataFrame
+        A row a measure: group; measure; parameter, what it was taken at; value, for
+        measures of single units the mean over units that have one; n, the number of
+        images, units or pairs that the value is of.
+
+    Raises
+    ------
+    ValueError
+        On an unknown group, or y of another length.
+    TypeError
+        If an estimator holds no topographic classifier.
+
+    See Also
+    --------
+    measure_activations : The same for plain arrays of any framework.
+
+    Examples
+    --------
+    >>> from sktopo import TopographicCNNClassifier, measure
+    >>> from sktopo.datasets import load_digits_images
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> clf = TopographicCNNClassifier(max_epochs=3, lr=3e-3, random_state=0).fit(X, y)
+    >>> measure(clf, X, y, include=["smoothness"]).columns.tolist()
+    ['group', 'measure', 'parameter', 'value', 'n']
+    """
+    groups = check_include(include)
+    evaluation = Evaluation(estimator, X, y)
+    _ = evaluation.features  # one pass for all that follows
+    other = None if reference is None else Evaluation(reference, X, y)
+    seed = check_random_state(random_state).randint(2**31)
+    return _take(Given.of(evaluation, other, seed), groups)
+
+
+def _take(given, groups):
+    """The rows of those groups that are given what they need."""
+    rows = []
+    for name in groups:
+        group = GROUPS[name]
+        if given.has(group.needs):
+            table = Table(name)
+            group.take(given, table)
+            rows.extend(table.rows)
+    return as_frame(rows)
+
+
+def measure_activations(
+    A: ArrayLike,
+    grid_shape: tuple[int, int],
+    y: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> pd.DataFrame:
+    """Take every measure that needs activations only.
+
+    Parameters
+    ----------
+    A : array-like of shape (n_images, n_units)
+        Activations before the ReLU, from any framework, units row-major on the grid.
+    grid_shape : tuple of (int, int)
+        Rows and columns.
+    y : array-like of shape (n_images,), default=None
+        Class labels; without them selectivity is left out.
+    weights : array-like of shape (n_units, fan_in), default=None
+        Incoming weights of the units.
+    value_range : tuple of (float, float), default=None
+        Range of the shared entropy; without it that row is left out.
+
+    Returns
+    -------
+    DataFrame
+        As `measure` gives, for the groups "smoothness", "localization", "selectivity",
+        "activity" and "dimensionality".
+
+    Raises
+    ------
+    ValueError
+        If A does not fit the grid or the labels, or is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo import measure_activations
+    >>> A = np.random.default_rng(0).normal(size=(50, 12))
+    >>> measure_activations(A, (3, 4)).group.unique().tolist()
+    ['smoothness', 'localization', 'activity', 'dimensionality']
+    """
+    A, grid, y = Activations.of(A, grid_shape, y)
+    if weights is not None:
+        weights = check_table(weights, "weights", "n_units", "fan_in")
+        if len(weights) != grid.n_units:
+            raise ValueError(
+                f"weights must have one row for each of {grid.n_units} units; got "
+                f"{len(weights)} rows."
+            )
+    given = Given(lambda: A.values, grid, y, weights, value_range)
+    return _take(given, list(GROUPS))
