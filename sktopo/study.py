@@ -55,8 +55,8 @@ class TopographicStudy(BaseEstimator):
     Parameters
     ----------
     estimator : TopographicCNNClassifier, default=None
-        What all conditions have in common. None: the classifier's defaults. (The
-        paper's networks are those with ``backbone="small"`` or ``"deep"``.)
+        What all conditions have in common. None: the classifier's defaults. For the
+        paper's networks see `sktopo.replication.protocol`.
     topo_losses : sequence of {"ws", "as", "as_untransposed"} or callable, \
             default=("ws", "as", "as_untransposed")
         Conditions by their spatial loss, each at every lam. The condition "control",
