@@ -13,8 +13,8 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from sktopo.replication.claims_table import judge_all, measures_read
-from sktopo.replication.judging import LAMS
+from sktopo.replication._claims import judge_all, measures_read
+from sktopo.replication._judging import LAMS
 
 CONDITIONS = (
     ("control", 0.0),

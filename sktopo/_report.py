@@ -32,7 +32,7 @@ from sktopo.plotting._base import (
     styles,
 )
 from sktopo.plotting.maps import best_class
-from sktopo.replication.claims_table import DATASETS
+from sktopo.replication._claims import DATASETS
 
 # Means over all strengths of noise.
 WEIGHT_NOISE = {

@@ -89,7 +89,20 @@ def pink_noise(
 
 
 def power_law_gain(shape, exponent):
-    """Factors of the half spectrum of (height, width) images, falling as 1 / f^e."""
+    """Make the factors that give white noise a spectrum that falls as 1 / f^exponent.
+
+    Parameters
+    ----------
+    shape : tuple of (int, int)
+        Height and width of the images.
+    exponent : float
+        How fast amplitudes fall with the spatial frequency f.
+
+    Returns
+    -------
+    ndarray of shape (height, width // 2 + 1)
+        Factors of the half spectrum, the largest 1, that of the mean 0.
+    """
     height, width = shape
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = 1.0
@@ -100,7 +113,20 @@ def power_law_gain(shape, exponent):
 
 
 def filter_noise(white, gain):
-    """White noise (..., height, width) with another spectrum, mean 0, deviation 1."""
+    """Give white noise another spectrum.
+
+    Parameters
+    ----------
+    white : ndarray of shape (..., height, width)
+        White noise.
+    gain : ndarray of shape (height, width // 2 + 1)
+        Factors of its half spectrum.
+
+    Returns
+    -------
+    ndarray of shape (..., height, width)
+        Noise of mean 0 and standard deviation 1 each (0 where nothing varies).
+    """
     noise = np.fft.irfft2(np.fft.rfft2(white) * gain, s=white.shape[-2:])
     noise -= noise.mean(axis=(-2, -1), keepdims=True)
     std = noise.std(axis=(-2, -1), keepdims=True)
@@ -233,7 +259,23 @@ def _check_exponent(exponent) -> float:
 
 
 def check_value_range(value_range) -> tuple[float, float]:
-    """The two ends as floats, or a ValueError."""
+    """Check the smallest and the largest value that images can take.
+
+    Parameters
+    ----------
+    value_range : tuple of (float, float)
+        What somebody gave.
+
+    Returns
+    -------
+    tuple of (float, float)
+        The two ends.
+
+    Raises
+    ------
+    ValueError
+        If these are not two finite numbers in order.
+    """
     given = elements(value_range, "value_range")
     values = [as_float(value, "value_range") for value in given]
     largest = float(np.finfo(np.float32).max)

@@ -123,7 +123,22 @@ def weight_noise_curve(
 
 
 def evaluate_weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
-    """The curve of an `Evaluation`; parameters as for `weight_noise_curve`."""
+    """Take the curve of `weight_noise_curve` from an evaluation.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The classifier and its responses.
+    sigmas, scale, layers, n_repeats : object
+        As for `weight_noise_curve`.
+    seed : int
+        Seed of eps.
+
+    Returns
+    -------
+    DataFrame
+        As `weight_noise_curve` gives.
+    """
     sigmas = check_weight_noise(sigmas, scale, layers, n_repeats)
     noise = _WeightNoise(
         evaluation.classifier.module_, sigmas, scale, layers, n_repeats, seed
@@ -142,7 +157,18 @@ def evaluate_weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
 
 
 def check_weight_noise(sigmas, scale, layers, n_repeats):
-    """The strengths, each once, if all settings are in order."""
+    """Check the settings of `weight_noise_curve`.
+
+    Parameters
+    ----------
+    sigmas, scale, layers, n_repeats : object
+        As for `weight_noise_curve`.
+
+    Returns
+    -------
+    list of float
+        The strengths, each once.
+    """
     check_name("layers", layers, (*LAYERS, "all"))
     check_name("scale", scale, SCALES)
     check_whole("n_repeats", n_repeats, 1)
@@ -300,7 +326,24 @@ def image_noise_curve(
 def evaluate_image_noise(
     evaluation, kinds, levels, seed, value_range=None, exponent=1.0
 ):
-    """The curve of an `Evaluation`; parameters as for `image_noise_curve`."""
+    """Take the curve of `image_noise_curve` from an evaluation.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The classifier and the images.
+    kinds, levels : object
+        As for `image_noise_curve`.
+    seed : int
+        Seed of the noise.
+    value_range, exponent : object
+        As for `image_noise_curve`.
+
+    Returns
+    -------
+    DataFrame
+        As `image_noise_curve` gives.
+    """
     kinds, levels = check_image_noise(kinds, levels)
     exponent = _check_exponent(exponent)
     classifier = evaluation.classifier
@@ -338,7 +381,18 @@ def evaluate_image_noise(
 
 
 def check_image_noise(kinds, levels):
-    """Kinds and levels, each once, if they are in order."""
+    """Check the kinds and levels of `image_noise_curve`.
+
+    Parameters
+    ----------
+    kinds, levels : object
+        As for `image_noise_curve`.
+
+    Returns
+    -------
+    tuple of (list of str, list of float)
+        Both, each value once.
+    """
     kinds = as_names("kinds", kinds, NOISES)
     levels = as_numbers("levels", levels, 0, float_info.max, "finite and at least 0")
     for kind, level in product(kinds, levels):
@@ -408,6 +462,22 @@ def pruning_curve(
 
 
 def evaluate_pruning(evaluation, order, fractions, seed):
+    """Take the curve of `pruning_curve` from an evaluation.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The classifier and its responses.
+    order, fractions : object
+        As for `pruning_curve`.
+    seed : int
+        Seed of the random order and of the block's centre.
+
+    Returns
+    -------
+    DataFrame
+        As `pruning_curve` gives.
+    """
     orders = as_names("order", order, ORDERS)
     fractions = as_numbers("fractions", fractions, 0, 1, "that must lie in [0, 1]")
     grid, head = evaluation.classifier.grid_, evaluation.head

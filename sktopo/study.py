@@ -588,7 +588,7 @@ class TopographicStudy(BaseEstimator):
         --------
         sktopo.replication.claims : What the verdicts mean.
         """
-        from sktopo.replication.claims_table import claims
+        from sktopo.replication._claims import claims
 
         self._finished()
         return claims(self, dataset)

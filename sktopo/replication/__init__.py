@@ -3,7 +3,7 @@
 ``python -m sktopo.replication --help`` says how to run it in one command.
 """
 
-from sktopo.replication.claims_table import claims
+from sktopo.replication._claims import claims
 from sktopo.replication.protocol import load, protocol
 
 __all__ = ["claims", "load", "protocol"]

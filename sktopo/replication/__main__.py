@@ -29,7 +29,7 @@ import torch
 
 from sktopo import measure
 from sktopo.classifier import TopographicCNNClassifier
-from sktopo.replication.claims_table import claims
+from sktopo.replication._claims import claims
 from sktopo.replication.protocol import DATASETS, LAMS, load, protocol
 
 

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from sktopo._statistics import holm
-from sktopo.replication.claims_table import CLAIMS, DATASETS, VERSION_1
-from sktopo.replication.claims_table import judge_all as claims
-from sktopo.replication.judging import LAMS, _consistency_slope
+from sktopo.replication._claims import CLAIMS, DATASETS, VERSION_1
+from sktopo.replication._claims import judge_all as claims
+from sktopo.replication._judging import LAMS, _consistency_slope
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import claims_simulation

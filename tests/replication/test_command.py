@@ -10,7 +10,7 @@ import pytest
 from sktopo.datasets import load_digits_images
 from sktopo.replication import __main__ as command
 from sktopo.replication import load, protocol
-from sktopo.replication.claims_table import judge_all as claims
+from sktopo.replication._claims import judge_all as claims
 from sktopo.replication.protocol import DATASETS
 from sktopo.study import TopographicStudy
 

@@ -1,6 +1,6 @@
 """From results to lines of the table of claims, and to verdicts.
 
-What the rows are stands in `claims_table.py`; how they are judged, here.
+What the rows are stands in `_claims.py`; how they are judged, here.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pandas as pd
 
 from sktopo._measures.results import write_parameter
-from sktopo.replication.judging import (
+from sktopo.replication._judging import (
     ACCURACY,
     NOT_TESTABLE,
     Claim,
