@@ -10,6 +10,11 @@ from sktopo.datasets import fetch_fashion_mnist, load_digits_images
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items):
+    """The long ones first, so that no worker sits alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def digits():
     X, y = load_digits_images(return_X_y=True)

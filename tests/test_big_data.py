@@ -72,6 +72,7 @@ def sparse_images(path, dtype, n, side):
     assert path.stat().st_blocks * 512 < n * size / 10
 
 
+@pytest.mark.long
 def test_uint8_images_beyond_memory(tmp_path):
     path = tmp_path / "images"
     sparse_images(path, np.uint8, 4100, 1024)

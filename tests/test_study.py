@@ -208,11 +208,14 @@ def test_consistency_is_that_of_the_metric(data, tmp_path):
     assert row["mean"].item() == pytest.approx(readout.mean)
 
 
+@pytest.mark.long
 def test_study_of_the_digits(digits, tmp_path):
     """Control, WS and AS, ten seeds, every measure, judged and reported."""
     X, y = digits
     study = TopographicStudy(
-        TopographicCNNClassifier(max_epochs=6, lr=5e-3, batch_size=32),
+        TopographicCNNClassifier(
+            backbone="small", max_epochs=6, lr=5e-3, batch_size=32
+        ),
         topo_losses=["ws", "as"],
         lams=[1],
         n_jobs=2,
@@ -471,6 +474,7 @@ print(store + 1)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_study_goes_on_to_the_same_results(data, tmp_path):
     """Its process alone, or with its workers, at twenty moments."""
