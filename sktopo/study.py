@@ -24,7 +24,7 @@ from sktopo._files import describe, digest
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
 from sktopo._measures.registry import GROUPS, check_include
-from sktopo._measures.results import renamed, select_one
+from sktopo._measures.results import parameter_in_words, renamed, select_one
 from sktopo._numbers import as_number, elements
 from sktopo._run import response_shapes, run_cells
 from sktopo._statistics import compare, summarise
@@ -698,7 +698,7 @@ class TopographicStudy(BaseEstimator):
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
         group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]
         label = measure.replace("_", " ") if group in GROUPS else measure
-        label += f"\n({parameter})" if parameter else ""
+        label += f"\n({parameter_in_words(parameter)})" if parameter else ""
         return LambdaCurveDisplay(
             table[~other_controls],
             label,

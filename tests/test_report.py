@@ -201,7 +201,7 @@ def test_a_measures_own_name_is_its_label(study):
     display.figure_.canvas.draw()
     assert (
         study.plot("morans_i", neighborhood="moore").ax_.get_ylabel()
-        == "morans i\n(neighborhood=moore)"
+        == "morans i\n(moore)"
     )
 
 

@@ -82,6 +82,16 @@ def _as_value(text):
     return text
 
 
+def parameter_in_words(text):
+    """A parameter for a label: "noise=image, level=0.1" is "image, level 0.1"."""
+    taken_at = read_parameter(text)
+    words = [
+        value if isinstance(value, str) else f"{key} {value:g}"
+        for key, value in taken_at.items()
+    ]
+    return ", ".join(words).replace("_", " ") or text
+
+
 # How parameters were written before they were pairs of key and value.
 _OLD_PARAMETERS = (
     (r"moore|von_neumann", r"neighborhood=\g<0>"),

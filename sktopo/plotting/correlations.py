@@ -373,7 +373,7 @@ class DifferenceByDistanceDisplay:
         smoothness, n_units = self.result.smoothness, self.result.n_units
         with drawing(ax) as ax:
             (self.line_,) = ax.plot(profile["distance"], profile["difference"], **style)
-            ax.set_ylim(bottom=0)
+            ax.set_ylim(bottom=0, auto=True)  # for curves to come
             ax.xaxis.get_major_locator().set_params(integer=True)
             ax.set_xlabel("distance on the grid (steps)")
             write(ax.yaxis.label, self.label, 36)

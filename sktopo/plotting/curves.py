@@ -323,7 +323,7 @@ class EccentricityDisplay:
                 ax.fill_between(radius, low, high, color=color, alpha=0.15, lw=0)
             ax.axhline(1, color="0.8", lw=0.8, zorder=0)
             ax.set_xlim(0, 1)
-            ax.set_ylim(bottom=0)
+            ax.set_ylim(bottom=0, auto=True)  # for curves to come
             ax.set_xlabel("eccentricity (1: nearer border)")
             ax.set_ylabel("change by a probe / its mean\n(1: no preference)")
             title = f"{len(values)} of {len(self.relative_)} units respond"

@@ -12,6 +12,7 @@ from sktopo import measure, measure_activations, select_results
 from sktopo._measures import registry
 from sktopo._measures.group import Group
 from sktopo._measures.results import (
+    parameter_in_words,
     read_parameter,
     renamed,
     select_one,
@@ -40,6 +41,19 @@ def test_numpy_numbers_are_written_as_python_writes_them():
     assert text == "sigma=0.1, lag=2, distance=3"
     assert write_parameter() == ""
     assert read_parameter("") == read_parameter("as one likes") == {}
+
+
+def test_parameters_in_words():
+    words = {
+        "noise=weight, layers=head, mean_up_to=1.0": "weight, head, mean up to 1",
+        "noise=image, kind=salt_and_pepper, level=0.05": (
+            "image, salt and pepper, level 0.05"
+        ),
+        "distance=3": "distance 3",
+        "": "",
+        "a_b $c$": "a_b $c$",
+    }
+    assert {text: parameter_in_words(text) for text in words} == words
 
 
 @pytest.mark.parametrize("value", ["a=b", "a, b", "sigma<=1"])

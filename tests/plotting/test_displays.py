@@ -206,6 +206,12 @@ def test_difference_by_distance():
     title = "difference of units by distance\nsmoothness 0.80, n = 6 units"
     assert display.ax_.get_title() == title
     assert display.ax_.get_ylim()[0] == 0
+    # a second curve in the same axes is seen whole
+    higher = metrics.difference_by_distance(3 * np.arange(6.0), (1, 6))
+    plotting.DifferenceByDistanceDisplay(higher, "difference").plot(display.ax_)
+    display.figure_.canvas.draw()
+    assert display.ax_.get_ylim()[0] == 0
+    assert display.ax_.get_ylim()[1] >= 15
     same = plotting.DifferenceByDistanceDisplay.from_values(np.arange(6.0), (1, 6))
     assert same.line_.get_ydata().tolist() == [1, 2, 3, 4, 5]
 
