@@ -43,14 +43,12 @@ WEIGHT_NOISE = {
     "mean_up_to": 1.0,
 }
 IMAGE_NOISE = {"group": "robustness", "noise": "image", "mean_up_to": 0.2}
+ACCURACY = ("accuracy", {"group": "performance"})
+MORANS_I = ("morans_i", {"group": "smoothness", "neighborhood": "moore"})
 # What is drawn against lam: title, measure, and what its rows have.
 CURVES = (
-    ("accuracy", "accuracy", {"group": "performance"}),
-    (
-        "Moran's I of the maps",
-        "morans_i",
-        {"group": "smoothness", "neighborhood": "moore"},
-    ),
+    ("accuracy", *ACCURACY),
+    ("Moran's I of the maps", *MORANS_I),
     (
         "r of neighbouring units",
         "correlation",
@@ -80,8 +78,8 @@ CURVES = (
 )
 # What the trade-offs are drawn of, the first against each of the others.
 AXES = {
-    "Moran's I of the maps": CURVES[1][1:],
-    "accuracy": CURVES[0][1:],
+    "Moran's I of the maps": MORANS_I,
+    "accuracy": ACCURACY,
     "accuracy under weight noise": ("accuracy_under_noise", WEIGHT_NOISE),
     "accuracy under image noise": ("accuracy_under_noise", IMAGE_NOISE),
 }
@@ -443,7 +441,7 @@ def _winners(study):
     """Which condition is most accurate under each noise, lam chosen on other seeds."""
     title = "Image noise: who is most accurate"
     results = study.results_
-    clean = _of(results, "accuracy", {"group": "performance"})
+    clean = _of(results, *ACCURACY)
     image_noise = {"group": "robustness", "noise": "image"}
     noisy = _of(results, "accuracy_change", image_noise)
     taken_at = noisy["parameter"].map(read_parameter)

@@ -590,7 +590,6 @@ class TopographicStudy(BaseEstimator):
         """
         from sktopo.replication._claims import claims
 
-        self._finished()
         return claims(self, dataset)
 
     def consistency(self) -> pd.DataFrame:
@@ -662,6 +661,8 @@ class TopographicStudy(BaseEstimator):
         measure: str,
         parameter: str | None = None,
         ax=None,
+        *,
+        group: str | None = None,
         **conditions,
     ):
         """Draw a measure against lam, with intervals over seeds.
@@ -675,9 +676,11 @@ class TopographicStudy(BaseEstimator):
             without a parameter.
         ax : Axes, default=None
             Where to draw. None: a new figure.
+        group : str, default=None
+            Group of the measure, where several groups have one of that name.
         **conditions : number or str
-            Parts of the parameter, or columns, as for `sktopo.select_results`:
-            ``neighborhood="moore"``, ``group="smoothness"``.
+            Parts of the parameter, or other columns, as for `sktopo.select_results`:
+            ``neighborhood="moore"``.
 
         Returns
         -------
@@ -694,6 +697,8 @@ class TopographicStudy(BaseEstimator):
 
         if parameter is not None:
             measure, conditions["parameter"] = renamed(measure, parameter)
+        if group is not None:
+            conditions["group"] = group
         table = select_one(self._finished(), measure, **conditions)
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
         group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]

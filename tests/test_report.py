@@ -223,6 +223,7 @@ def test_groups_are_not_averaged(study):
             assert row.mean == pytest.approx(mean)
     _, ax = plt.subplots()
     assert study.plot("accuracy", "", ax, group="mine").ax_ is ax
+    assert study.plot("dip", group=None).ax_.get_ylabel() == "dip"
 
 
 def test_own_measures_do_not_get_into_the_reports_figures(study, monkeypatch):

@@ -38,7 +38,7 @@ class Given:
     Parameters
     ----------
     activations : callable
-        Gives an ndarray of shape (n_images, n_units), when it is first needed.
+        Gives the `Activations`, when they are first needed.
     grid : Grid
         Where the units stand.
     labels : ndarray of shape (n_images,), default=None
@@ -77,7 +77,7 @@ class Given:
     def of(cls, evaluation, reference, seed):
         """What a fitted classifier gives."""
         return cls(
-            lambda: evaluation.activations,
+            lambda: Activations(evaluation.activations),
             evaluation.classifier.grid_,
             evaluation.y,
             evaluation.head.grid_weights,
@@ -96,7 +96,7 @@ class Given:
 
     @cached_property
     def activations(self):
-        return Activations(self._activations())
+        return self._activations()
 
     @cached_property
     def bins(self):

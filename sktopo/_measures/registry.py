@@ -197,5 +197,5 @@ def measure_activations(
                 f"weights must have one row for each of {grid.n_units} units; got "
                 f"{len(weights)} rows."
             )
-    given = Given(lambda: A.values, grid, y, weights, value_range)
+    given = Given(lambda: A, grid, y, weights, value_range)
     return _take(given, list(GROUPS))

@@ -364,7 +364,8 @@ def claims(study, dataset: str | None = None) -> pd.DataFrame:
     ValueError
         On an unknown data set, or if a condition has a seed twice at one lam.
     """
-    return judge_all(study.results_, study.seed_pairs(), dataset)
+    pairs = study.seed_pairs()  # or the error of a study that was not run
+    return judge_all(study.results_, pairs, dataset)
 
 
 def judge_all(results, pairs, dataset=None):

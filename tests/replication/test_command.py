@@ -9,6 +9,7 @@ import pytest
 
 from sktopo.datasets import load_digits_images
 from sktopo.replication import __main__ as command
+from sktopo.replication import claims as judge
 from sktopo.replication import load, protocol
 from sktopo.replication._claims import judge_all as claims
 from sktopo.replication.protocol import DATASETS
@@ -115,6 +116,11 @@ def test_the_command_is_a_module():
     text = subprocess.run(line, check=True, capture_output=True, text=True).stdout
     assert "python -m sktopo.replication --dataset fashion_mnist" in text
     assert "--dry-run" in text
+
+
+def test_claims_need_results():
+    with pytest.raises(ValueError, match="call run"):
+        judge(TopographicStudy())
 
 
 def test_only_known_data_sets():
