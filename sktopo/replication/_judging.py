@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from sktopo._statistics import (
+from sktopo.metrics._intervals import half_width, jackknife_error, two_sided_p
+from sktopo.study._statistics import (
     MEASURE,
     SAME_LAM,
     holm,
@@ -20,7 +21,6 @@ from sktopo._statistics import (
     snap,
     t_test,
 )
-from sktopo.metrics._intervals import half_width, jackknife_error, two_sided_p
 
 # The value of a seed is the mean over these, whatever else was run.
 LAMS = (0.3, 1.0, 3.0)

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sktopo._statistics import holm
 from sktopo.replication._claims import CLAIMS, DATASETS, VERSION_1
 from sktopo.replication._claims import judge_all as claims
 from sktopo.replication._judging import LAMS, _consistency_slope
+from sktopo.study._statistics import holm
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import claims_simulation
@@ -778,7 +778,7 @@ def test_version_1_counted_what_was_tested(rng):
 def test_a_report_may_have_any_title(title, dataset, rng):
     """Only claims must know the data set."""
     pytest.importorskip("matplotlib")
-    from sktopo import _report
+    from sktopo.study import _report
 
     class Study:
         def claims(self, dataset):

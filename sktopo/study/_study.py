@@ -26,11 +26,11 @@ from sktopo._labels import as_labels, check_label_types
 from sktopo._measures.registry import GROUPS, check_include
 from sktopo._measures.results import parameter_in_words, renamed, select_one
 from sktopo._numbers import as_number, elements
-from sktopo._run import response_shapes, run_cells
-from sktopo._statistics import compare, summarise
-from sktopo._store import RESPONSES, Cell, Store, describe_settings, table_name
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.grid import Grid
+from sktopo.study._run import response_shapes, run_cells
+from sktopo.study._statistics import compare, summarise
+from sktopo.study._store import RESPONSES, Cell, Store, describe_settings, table_name
 
 __all__ = ["TopographicStudy"]
 
@@ -726,7 +726,7 @@ class TopographicStudy(BaseEstimator):
         ImportError
             Without matplotlib (the extra `plot`).
         """
-        from sktopo._report import write_report
+        from sktopo.study._report import write_report
 
         self._finished()
         write_report(self, path, dataset)

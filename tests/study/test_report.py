@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktopo import TopographicCNNClassifier, _report, metrics
+from sktopo import TopographicCNNClassifier, metrics
 from sktopo._measures.results import select_one
 from sktopo.plotting import ExpertMapDisplay, GridMapDisplay
 from sktopo.plotting._base import styles
-from sktopo.study import TopographicStudy
+from sktopo.study import TopographicStudy, _report
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")

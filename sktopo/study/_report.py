@@ -13,8 +13,6 @@ import pandas as pd
 
 from sktopo._files import LIBRARY_VERSIONS, write_atomically
 from sktopo._measures.results import read_parameter, select_results
-from sktopo._statistics import mean_interval
-from sktopo._store import describe_settings
 from sktopo.plotting import (
     CorrelationHistogramDisplay,
     ExpertMapDisplay,
@@ -33,6 +31,8 @@ from sktopo.plotting._base import (
 )
 from sktopo.plotting.maps import best_class
 from sktopo.replication._claims import DATASETS
+from sktopo.study._statistics import mean_interval
+from sktopo.study._store import describe_settings
 
 # Means over all strengths of noise.
 WEIGHT_NOISE = {

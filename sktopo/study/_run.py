@@ -24,8 +24,8 @@ from sktopo import metrics
 from sktopo._measures.registry import GROUPS, measure
 from sktopo._measures.results import COLUMNS
 from sktopo._saving import _serialise
-from sktopo._store import MODEL, RESPONSES, table_bytes, table_name
 from sktopo.metrics._checks import correlations
+from sktopo.study._store import MODEL, RESPONSES, table_bytes, table_name
 
 # Images of each class whose responses are kept.
 PER_CLASS = 100

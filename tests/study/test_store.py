@@ -12,8 +12,8 @@ import pytest
 import safetensors.numpy
 
 from sktopo import TopographicCNNClassifier
-from sktopo._store import MEASURES, Cell, Store
 from sktopo.study import TopographicStudy
+from sktopo.study._store import MEASURES, Cell, Store
 
 CELL = "ws__lam_1__seed_100"
 

@@ -20,9 +20,9 @@ from sklearn.exceptions import FitFailedWarning
 from skorch.callbacks import Callback, EarlyStopping
 
 from sktopo import TopographicCNNClassifier, measure
-from sktopo._run import as_table
 from sktopo.losses import ActivationSimilarity
 from sktopo.study import TopographicStudy
+from sktopo.study._run import as_table
 
 COLUMNS = "condition lam seed group measure parameter value n".split()  # noqa: SIM905
 QUICK = {

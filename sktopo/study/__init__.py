@@ -1,0 +1,5 @@
+"""Studies: many models over conditions, lams and seeds, measured and compared."""
+
+from sktopo.study._study import TopographicStudy
+
+__all__ = ["TopographicStudy"]
