@@ -17,14 +17,13 @@ from sklearn.utils import check_random_state
 
 from sktopo._evaluation import Evaluation
 from sktopo._images import as_batch, slices
-from sktopo._numbers import as_names, as_numbers, check_name
+from sktopo._numbers import as_names, as_numbers, check_name, check_whole
 from sktopo.classifier import _best_class
 from sktopo.metrics import (
     percentage_of_zeros,
     representational_similarity,
     rsm_similarity,
 )
-from sktopo.metrics._checks import check_whole
 from sktopo.networks import Head
 from sktopo.noise import (
     NOISES,

@@ -24,8 +24,7 @@ from sktopo._measures import (
 )
 from sktopo._measures.group import Given
 from sktopo._measures.results import Table, as_frame
-from sktopo.metrics._activations import Activations
-from sktopo.metrics._checks import check_table
+from sktopo.metrics.activations import Activations, check_weights
 
 # In the order of the tables.
 GROUPS = {
@@ -191,11 +190,6 @@ def measure_activations(
     """
     A, grid, y = Activations.of(A, grid_shape, y)
     if weights is not None:
-        weights = check_table(weights, "weights", "n_units", "fan_in")
-        if len(weights) != grid.n_units:
-            raise ValueError(
-                f"weights must have one row for each of {grid.n_units} units; got "
-                f"{len(weights)} rows."
-            )
+        weights = check_weights(weights, grid.n_units)
     given = Given(lambda: A, grid, y, weights, value_range)
     return _take(given, list(GROUPS))

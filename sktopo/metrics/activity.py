@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sktopo._arrays import as_plain
-from sktopo.metrics._activations import Activations
+from sktopo._numbers import check_whole
 from sktopo.metrics._checks import (
     block_slices,
     check_table,
-    check_whole,
     unit_blocks,
 )
+from sktopo.metrics.activations import Activations
 
 
 def activation_entropy(

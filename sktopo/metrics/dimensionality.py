@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sktopo.metrics._activations import Activations
+from sktopo.metrics.activations import Activations
 
 
 def _entropy(p):

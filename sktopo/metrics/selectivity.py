@@ -9,16 +9,16 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from sktopo._arrays import as_plain
-from sktopo.metrics._activations import Activations
+from sktopo._numbers import check_whole
 from sktopo.metrics._checks import (
     check_classes,
     check_grid,
     check_labels,
-    check_whole,
     unit_blocks,
 )
 from sktopo.metrics._pairs import sum_of_distances
 from sktopo.metrics._permutation import permutation_null
+from sktopo.metrics.activations import Activations
 
 
 def average_precision(

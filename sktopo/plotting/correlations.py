@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 
 from sktopo import metrics
 from sktopo._evaluation import open_estimator
-from sktopo.metrics._checks import check_activations, correlations
+from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
     CONTROL,
     bare,
@@ -208,8 +208,8 @@ class CorrelationHistogramDisplay:
         CorrelationHistogramDisplay
             The display.
         """
-        A, _, _ = check_activations(A)
-        r = correlations(A)[np.triu_indices(A.shape[1], k=1)]
+        r = Activations(A).correlations
+        r = r[np.triu_indices(len(r), k=1)]
         return cls(r[~np.isnan(r)], name).plot(ax=ax, **kwargs)
 
     @classmethod

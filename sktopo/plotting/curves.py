@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sktopo import metrics
 from sktopo._evaluation import find_classifier
 from sktopo._measures.tuning import eccentricity_of
-from sktopo.metrics._intervals import half_width
+from sktopo.metrics.intervals import half_width
 from sktopo.plotting._base import (
     CONTROL,
     as_label,

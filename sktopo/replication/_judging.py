@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from sktopo.metrics._intervals import half_width, jackknife_error, two_sided_p
+from sktopo.metrics.intervals import half_width, jackknife_error, two_sided_p
 from sktopo.study._statistics import (
     MEASURE,
     SAME_LAM,

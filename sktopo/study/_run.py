@@ -24,7 +24,7 @@ from sktopo import metrics
 from sktopo._measures.registry import GROUPS, measure
 from sktopo._measures.results import COLUMNS
 from sktopo._saving import _serialise
-from sktopo.metrics._checks import correlations
+from sktopo.metrics.activations import Activations
 from sktopo.study._store import MODEL, RESPONSES, table_bytes, table_name
 
 # Images of each class whose responses are kept.
@@ -308,7 +308,8 @@ def responses(classifier, X, y):
     A = classifier.transform(X)
     rows = [np.flatnonzero(y == label)[:PER_CLASS] for label in classes]
     rows = np.sort(np.concatenate(rows))
-    r = correlations(A.astype(np.float64))[np.triu_indices(A.shape[1], k=1)]
+    r = Activations(A).correlations
+    r = r[np.triu_indices(len(r), k=1)]
     precision = metrics.average_precision(A, y, classes)
     experts = metrics.expert_units(A, y, classes=classes)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sktopo.metrics._intervals import half_width, two_sided_p
+from sktopo.metrics.intervals import half_width, two_sided_p
 
 KEYS = ["condition", "lam", "group", "measure", "parameter"]
 MEASURE = KEYS[2:]
