@@ -27,9 +27,9 @@ from sktopo.metrics import (
 from sktopo.networks import Head
 from sktopo.noise import (
     NOISES,
-    _check_exponent,
-    _check_level,
     add_noise,
+    check_exponent,
+    check_level,
     check_value_range,
 )
 
@@ -280,7 +280,7 @@ def image_noise_curve(
         Images.
     y : array-like of shape (n,)
         Class labels.
-    kinds : iterable of {"white", "pink", "salt_and_pepper"}, default=all three
+    kinds : iterable of str, default=("white", "pink", "salt_and_pepper")
         Kinds of noise; see `sktopo.noise`.
     levels : iterable of float, default=(0.01, 0.05, 0.1, 0.15, 0.2)
         Strengths as shares of the value range, each at least 0; of salt and pepper at
@@ -344,7 +344,7 @@ def evaluate_image_noise(
         As `image_noise_curve` gives.
     """
     kinds, levels = check_image_noise(kinds, levels)
-    exponent = _check_exponent(exponent)
+    exponent = check_exponent(exponent)
     classifier = evaluation.classifier
     if value_range is None:
         value_range = classifier.pixel_range_
@@ -395,7 +395,7 @@ def check_image_noise(kinds, levels):
     kinds = as_names("kinds", kinds, NOISES)
     levels = as_numbers("levels", levels, 0, float_info.max, "finite and at least 0")
     for kind, level in product(kinds, levels):
-        _check_level(level, kind)
+        check_level(level, kind)
     return kinds, levels
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,36 +14,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from sktopo._evaluation import Evaluation
-from sktopo._measures import (
-    activity,
-    dimensionality,
-    geometry,
-    localization,
-    performance,
-    robustness,
-    selectivity,
-    smoothness,
-    tuning,
-)
 from sktopo._measures.group import Given
 from sktopo._measures.results import Table, as_frame
 from sktopo.metrics.activations import Activations, check_weights
 
-# In the order of the tables.
-GROUPS = {
-    module.GROUP.name: module.GROUP
-    for module in (
-        performance,
-        smoothness,
-        localization,
-        selectivity,
-        activity,
-        dimensionality,
-        geometry,
-        robustness,
-        tuning,
-    )
-}
+# Every group of measures by its name, in the order of the tables: what the modules of
+# this package that have a GROUP hold. It is filled below.
+GROUPS = {}
+# These come first; others follow by their names.
+FIRST = ("performance", "smoothness", "localization", "selectivity", "activity")
 
 
 def check_include(include):
@@ -90,9 +72,9 @@ def measure(
         all measures of the responses to them.
     y : array-like of shape (n,)
         Class labels.
-    include : "all" or sequence of str, default="all"
-        Groups to take: "performance", "smoothness", "localization", "selectivity",
-        "activity", "dimensionality", "geometry", "robustness", "tuning".
+    include : "all", str or sequence of str, default="all"
+        Names of the groups to take, such as "smoothness"; the page "Measures" of the
+        documentation lists them all, as the error for an unknown one does.
     reference : estimator, default=None
         Another fitted classifier, such as the control of the same seed. The 0.1 to 99.9
         percentiles of its activations are the range of the shared entropy, and the
@@ -172,8 +154,7 @@ def measure_activations(
     Returns
     -------
     DataFrame
-        As `measure` gives, for the groups "smoothness", "localization", "selectivity",
-        "activity" and "dimensionality".
+        As `measure` gives, for the groups that need no more than was given.
 
     Raises
     ------
@@ -193,3 +174,21 @@ def measure_activations(
         weights = check_weights(weights, grid.n_units)
     given = Given(lambda: A, grid, y, weights, value_range)
     return _take(given, list(GROUPS))
+
+
+def _place(group):
+    return FIRST.index(group.name) if group.name in FIRST else len(FIRST), group.name
+
+
+def _find_groups():
+    """The groups of all modules beside this one."""
+    names = [
+        module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])
+    ]
+    modules = [importlib.import_module(f"sktopo._measures.{name}") for name in names]
+    groups = [module.GROUP for module in modules if hasattr(module, "GROUP")]
+    return {group.name: group for group in sorted(groups, key=_place)}
+
+
+# At the end, so that a group's module may use what stands above.
+GROUPS.update(_find_groups())

@@ -14,6 +14,13 @@ from sktopo.metrics._checks import (
 )
 from sktopo.metrics.activations import Activations
 
+__all__ = [
+    "activation_entropy",
+    "activation_variance",
+    "percentage_of_zeros",
+    "weight_norm",
+]
+
 
 def activation_entropy(
     A: ArrayLike, bins: int = 64, value_range: tuple[float, float] | None = None

@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike
 
 from sktopo.metrics.activations import Activations
 
+__all__ = ["effective_dimensionality"]
+
 
 def _entropy(p):
     return np.exp(-(p * np.log(np.where(p > 0, p, 1))).sum())

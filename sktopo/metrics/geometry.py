@@ -21,6 +21,14 @@ from sktopo.metrics._pairs import upper_triangle
 from sktopo.metrics.activations import Activations
 from sktopo.metrics.intervals import half_width, jackknife_error
 
+__all__ = [
+    "class_means",
+    "consistency",
+    "linear_cka",
+    "representational_similarity",
+    "rsm_similarity",
+]
+
 
 def representational_similarity(V: ArrayLike, metric: str = "cosine") -> np.ndarray:
     """Similarity of each pair of rows.

@@ -11,6 +11,8 @@ from sktopo.metrics._pairs import label_pairs, sum_by_label
 from sktopo.metrics._permutation import ROUNDING, permutation_null
 from sktopo.metrics.activations import Activations
 
+__all__ = ["functional_localization"]
+
 
 def functional_localization(
     A: ArrayLike,

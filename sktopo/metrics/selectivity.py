@@ -20,6 +20,15 @@ from sktopo.metrics._pairs import sum_of_distances
 from sktopo.metrics._permutation import permutation_null
 from sktopo.metrics.activations import Activations
 
+__all__ = [
+    "average_precision",
+    "d_prime",
+    "expert_counts",
+    "expert_localization",
+    "expert_units",
+    "t_statistic",
+]
+
 
 def average_precision(
     A: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None

@@ -23,6 +23,14 @@ from sktopo.metrics._permutation import permutation_null
 from sktopo.metrics.activations import Activations
 from sktopo.metrics.distances import DistanceBins
 
+__all__ = [
+    "correlation_bimodality",
+    "correlation_by_distance",
+    "difference_by_distance",
+    "morans_i",
+    "spatial_autocorrelation",
+]
+
 # A map whose values differ by no more than rounding, on the scale of 1, is constant.
 _CONSTANT = 64 * np.finfo(float).eps
 

@@ -17,6 +17,8 @@ from sktopo.metrics._checks import (
 )
 from sktopo.metrics.activations import Activations
 
+__all__ = ["eccentricity_profile", "orientation_tuning", "symmetry_sensitivity"]
+
 # Modulation in standard deviations over images under which nothing is preferred.
 LEAST_AMPLITUDE = 0.05
 

@@ -22,6 +22,12 @@ from sktopo.plotting._base import (
     write,
 )
 
+__all__ = [
+    "CorrelationDistanceDisplay",
+    "CorrelationHistogramDisplay",
+    "DifferenceByDistanceDisplay",
+]
+
 
 class CorrelationDistanceDisplay:
     """Mean correlation of unit pairs against their distance on the grid.

@@ -25,6 +25,8 @@ from sktopo.plotting._base import (
 )
 from sktopo.robustness import image_noise_curve, pruning_curve, weight_noise_curve
 
+__all__ = ["EccentricityDisplay", "LambdaCurveDisplay", "RobustnessDisplay"]
+
 _AXES = {
     "sigma": "weight noise, sigma",
     "level": "image noise (share of the value range)",

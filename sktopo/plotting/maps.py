@@ -32,6 +32,8 @@ from sktopo.plotting._base import (
     write,
 )
 
+__all__ = ["ExpertMapDisplay", "GridMapDisplay", "OrientationMapDisplay"]
+
 
 class GridMapDisplay:
     """Maps of values on the grid: responses to images, or any value of the units.

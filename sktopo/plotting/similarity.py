@@ -20,6 +20,8 @@ from sktopo.plotting._base import (
     write,
 )
 
+__all__ = ["RSMDisplay"]
+
 
 class RSMDisplay:
     """A representational similarity matrix.
