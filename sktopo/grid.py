@@ -8,6 +8,8 @@ from numbers import Integral
 
 import numpy as np
 
+__all__ = ["NEIGHBORHOODS", "Grid"]
+
 NEIGHBORHOODS = {
     "moore": ((0, 1), (1, 0), (1, 1), (1, -1)),
     "von_neumann": ((0, 1), (1, 0)),
