@@ -4,6 +4,7 @@ import importlib
 
 from sktopo import (
     datasets,
+    frozen,
     grid,
     losses,
     metrics,
@@ -16,13 +17,16 @@ from sktopo import (
 )
 from sktopo._measures import measure, measure_activations, select_results
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.frozen import FrozenNetwork
 from sktopo.transformers import GridActivations, ImageNoise
 
 __all__ = [
+    "FrozenNetwork",
     "GridActivations",
     "ImageNoise",
     "TopographicCNNClassifier",
     "datasets",
+    "frozen",
     "grid",
     "losses",
     "measure",
