@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+from collections import ChainMap
 from collections.abc import Callable
 from numbers import Integral, Real
 
@@ -43,14 +44,9 @@ from sktopo._images import (
 from sktopo._labels import as_labels, check_label_types
 from sktopo._modes import plain_modes
 from sktopo.grid import NEIGHBORHOODS, Grid
-from sktopo.losses import DISTANCES, ActivationSimilarity, WeightSimilarity
+from sktopo.losses import DISTANCES, LOSSES, ActivationSimilarity
+from sktopo.losses.registry import make_loss
 from sktopo.networks import BACKBONES, Head, auto_backbone, make_network, own_copy
-
-TOPO_LOSSES = {
-    "ws": (WeightSimilarity, {}),
-    "as": (ActivationSimilarity, {}),
-    "as_untransposed": (ActivationSimilarity, {"layout": "untransposed"}),
-}
 
 # What a model is made of: these cannot change while its training goes on.
 STRUCTURE = ("grid_shape", "backbone", "image_shape", "standardize", "optimizer")
@@ -70,9 +66,10 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         The spatial loss: weight similarity, activation similarity, or the layout that
         the published helper gives to activations (see
         `sktopo.losses.ActivationSimilarity`). None trains a control. A loss class, or
-        any factory called as ``factory(grid_shape, neighborhood=...)`` (and
-        ``distance=`` where that is not None), gives an nn.Module whose `source` is
-        "weights" or "activations", of which each fit uses a deep copy.
+        any factory called as ``factory(grid_shape, neighborhood=..., distance=...)``,
+        of these settings with those that differ from their defaults here, gives an
+        nn.Module whose `source` is "weights" or "activations", of which each fit uses a
+        deep copy.
     lam : float, default=1.0
         Weight of the spatial loss, at least 0. With 0 it is not computed.
     distance : str, default=None
@@ -208,13 +205,17 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     (2, 11, 11)
     """
 
+    # The names are those that the registries hold when an estimator is fitted.
     _parameter_constraints = {
-        "topo_loss": [StrOptions(set(TOPO_LOSSES)), callable, None],
+        "topo_loss": [StrOptions(LOSSES.keys()), callable, None],
         "lam": [Interval(Real, 0, None, closed="left")],
-        "distance": [StrOptions(set(DISTANCES)), None],
+        "distance": [StrOptions(DISTANCES.keys()), None],
         "grid_shape": [tuple, list],
-        "neighborhood": [StrOptions(set(NEIGHBORHOODS))],
-        "backbone": [StrOptions({"auto", *BACKBONES}), callable],
+        "neighborhood": [StrOptions(NEIGHBORHOODS.keys())],
+        "backbone": [
+            StrOptions(ChainMap(BACKBONES, {"auto": auto_backbone}).keys()),
+            callable,
+        ],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "image_shape": [tuple, list, None],
         "standardize": ["boolean"],
@@ -224,7 +225,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         ],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "optimizer": [StrOptions(set(_training.OPTIMIZERS))],
+        "optimizer": [StrOptions(_training.OPTIMIZERS.keys())],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -570,33 +571,12 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     def _objective(self):
         if self._objective_key() is None:
             return _training.Objective(None, None)
-        factory, settings = self.topo_loss, {}
-        if isinstance(factory, str):
-            factory, settings = TOPO_LOSSES[factory]
-        if self.distance is not None:
-            settings = {**settings, "distance": self.distance}
-        try:
-            if isinstance(factory, torch.nn.Module):
-                raise TypeError("an instance is no factory; give its class")
-            loss = factory(
-                Grid(self.grid_shape).shape, neighborhood=self.neighborhood, **settings
-            )
-        except TypeError as error:
-            extra = ", distance=..." if "distance" in settings else ""
-            raise TypeError(
-                f"topo_loss is called as factory(grid_shape, neighborhood=...{extra}) "
-                f"and must give an nn.Module; got {factory!r}, which failed: {error}."
-            ) from error
-        source = getattr(loss, "source", None)
-        if not isinstance(loss, torch.nn.Module) or source not in (
-            "weights",
-            "activations",
-        ):
-            raise TypeError(
-                f"topo_loss must give an nn.Module whose attribute `source` is "
-                f"'weights' or 'activations'; got {type(loss).__name__} with source "
-                f"{source!r}."
-            )
+        loss = make_loss(
+            self.topo_loss,
+            Grid(self.grid_shape).shape,
+            neighborhood=self.neighborhood,
+            distance=self.distance,
+        )
         loss = own_copy(loss, "topo_loss")
         return _training.Objective(loss, self._objective_key())
 
