@@ -15,7 +15,7 @@ from sktopo import (
     stimuli,
     transformers,
 )
-from sktopo._measures import measure, measure_activations, select_results
+from sktopo._measures import measure, measure_activations, select_results, unit_table
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.frozen import FrozenNetwork
 from sktopo.transformers import GridActivations, ImageNoise
@@ -42,6 +42,7 @@ __all__ = [
     "stimuli",
     "study",
     "transformers",
+    "unit_table",
 ]
 __version__ = "0.2.0.dev0"
 

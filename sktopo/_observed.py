@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
 from sktopo import _training
-from sktopo._forward import run_in_batches
+from sktopo._forward import images_at_once, run_in_batches
 from sktopo._modes import plain_modes
 from sktopo.networks import Head, own_copy
 
@@ -425,6 +425,32 @@ class ObservedNetwork:
             return output.flatten(1).clone()
         flat = output.flatten(2)
         return flat.mean(dim=2) if self.pool == "mean" else flat.amax(dim=2)
+
+
+def observe_classifier(classifier, layer=None):
+    """See a fitted classifier's network at a layer.
+
+    Parameters
+    ----------
+    classifier : TopographicCNNClassifier
+        The model.
+    layer : str, default=None
+        Name of the layer. None: the grid.
+
+    Returns
+    -------
+    ObservedNetwork
+        A copy of its network, which can be run.
+    """
+    return ObservedNetwork(
+        classifier.module_,
+        "grid" if layer is None else layer,
+        readout="readout",
+        image_shape=classifier.image_shape_,
+        value_range=classifier.pixel_range_,
+        batch_size=images_at_once(classifier.n_features_in_),
+        device=classifier.net_.device,
+    )
 
 
 def _same(values):

@@ -14,9 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktopo import frozen
-from sktopo._forward import images_at_once
 from sktopo._images import as_array_like, resolve_image_shape, validate_images
-from sktopo._observed import ObservedNetwork
+from sktopo._observed import ObservedNetwork, observe_classifier
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.frozen import FrozenNetwork
 from sktopo.grid import Grid, sheet_shape
@@ -212,15 +211,7 @@ def _no_subject(model):
 
 
 def _of_classifier(classifier, layer):
-    network = ObservedNetwork(
-        classifier.module_,
-        "grid" if layer is None else layer,
-        readout="readout",
-        image_shape=classifier.image_shape_,
-        value_range=classifier.pixel_range_,
-        batch_size=images_at_once(classifier.n_features_in_),
-        device=classifier.net_.device,
-    )
+    network = observe_classifier(classifier, layer)
     grid = classifier.grid_
     if network.layer != "grid":
         grid = Grid(sheet_shape(network.n_units), grid.neighborhood)

@@ -43,7 +43,8 @@ from sktopo._images import (
 )
 from sktopo._labels import as_labels, check_label_types
 from sktopo._modes import plain_modes
-from sktopo.grid import NEIGHBORHOODS, Grid
+from sktopo._observed import observe_classifier
+from sktopo.grid import NEIGHBORHOODS, Grid, sheet_shape
 from sktopo.losses import DISTANCES, LOSSES, ActivationSimilarity
 from sktopo.losses.registry import make_loss
 from sktopo.networks import BACKBONES, Head, auto_backbone, make_network, own_copy
@@ -918,20 +919,34 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         """
         return self._run(X, Head.activations)
 
-    def activation_maps(self, X: ArrayLike) -> np.ndarray:
+    def activation_maps(self, X: ArrayLike, layer: str | None = None) -> np.ndarray:
         """Pre-ReLU responses as maps.
 
         Parameters
         ----------
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
+        layer : str, default=None
+            Name of a layer, as in ``module_.named_modules()``; its units (of a
+            convolution the channels, averaged over positions) stand on the sheet of
+            `sktopo.grid.sheet_shape`. None: the grid.
 
         Returns
         -------
         ndarray of shape (n, rows, columns), float32
             One map an image.
         """
-        return self._run(X, Head.activations).reshape(-1, *self.grid_.shape)
+        if layer is None:
+            return self._run(X, Head.activations).reshape(-1, *self.grid_.shape)
+        check_is_fitted(self)
+        network = observe_classifier(self, layer)
+        X = validate_images(self, X, reset=False)
+        (responses, _), largest = network.look(X, logits=False)
+        warn_of_range(largest, len(responses), self.pixel_range_)
+        grid_shape = self.grid_.shape
+        if network.layer != "grid":
+            grid_shape = sheet_shape(network.n_units)
+        return responses.reshape(-1, *grid_shape)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
