@@ -140,7 +140,8 @@ class ObservedNetwork:
         """
         readout = self.readout and self.module.get_submodule(self.readout)
         fits = isinstance(self._layer, nn.Linear) and isinstance(readout, nn.Linear)
-        if not fits or readout.in_features != self.n_units or self.n_logits is None:
+        fits = fits and self._n_axes == 2 and self.n_logits is not None
+        if not fits or readout.in_features != self.n_units:
             return False
         seen = []
         hook = readout.register_forward_hook(
@@ -416,6 +417,7 @@ class ObservedNetwork:
                 f"which does not say what is a unit and what a position. Name an "
                 f"nn.Linear or a convolution."
             )
+        self._n_axes = output.ndim
         output = output.float()
         if isinstance(self._layer, nn.Linear):
             output = output.movedim(-1, 1)
@@ -544,11 +546,23 @@ def _plain_copy(module):
         ) from error
     for part in copied.modules():
         if parametrize.is_parametrized(part):
-            for name in list(part.parametrizations):
-                parametrize.remove_parametrizations(part, name)
+            _make_plain(part)
         # the older ways, by the tensors that they add
         for mark, remove in _OLDER:
             if hasattr(part, mark):
                 remove(part)
                 break
     return copied
+
+
+def _make_plain(part):
+    """Replace the parametrizations of a copied layer by what they give.
+
+    torch's own way to remove them would change the class that the copy shares with the
+    layer that it was copied from.
+    """
+    effective = {name: getattr(part, name).detach() for name in part.parametrizations}
+    del part.parametrizations
+    part.__class__ = type(part).__bases__[0]
+    for name, value in effective.items():
+        part.register_parameter(name, nn.Parameter(value.clone(), requires_grad=False))

@@ -93,7 +93,7 @@ class Predictor:
 
     def check(self, X):
         """Images as an array; the classifier checks them itself."""
-        return as_array_like(X)
+        return np.asarray(as_array_like(X))
 
     def best(self, X):
         """Index of the class of each image; and the largest value of the images."""
@@ -170,7 +170,7 @@ def open_predictor(estimator: BaseEstimator, X: ArrayLike):
         raise TypeError(
             f"{type(estimator).__name__} has no classes_: it is no fitted classifier."
         )
-    images = as_array_like(X)
+    images = np.asarray(as_array_like(X))
     shape = getattr(estimator, "image_shape_", None)
     predictor = Predictor(
         estimator,

@@ -41,7 +41,7 @@ def unit_table(
         degrees and orientation_amplitude, in standard deviations of its responses;
         eccentricity, the size of its change by a probe weighted by the probe's distance
         from the centre (1: no preference, less: the centre, more: the rim). What is
-        undefined is nan, and best_class is None there.
+        undefined is missing.
 
     Raises
     ------
