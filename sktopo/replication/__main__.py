@@ -32,7 +32,7 @@ from sktopo import measure
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.datasets import DATASETS
 from sktopo.replication._claims import claims
-from sktopo.replication.protocol import LAMS, load, protocol
+from sktopo.replication._protocol import LAMS, load, protocol
 
 
 def positive(text):

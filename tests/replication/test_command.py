@@ -12,7 +12,7 @@ from sktopo.replication import __main__ as command
 from sktopo.replication import claims as judge
 from sktopo.replication import load, protocol
 from sktopo.replication._claims import judge_all as claims
-from sktopo.replication.protocol import OTHERS
+from sktopo.replication._protocol import OTHERS
 from sktopo.study import TopographicStudy
 
 ROOT = Path(__file__).parents[2]
