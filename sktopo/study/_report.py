@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import html
 import io
@@ -11,7 +12,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from sktopo._files import LIBRARY_VERSIONS, write_atomically
+from sktopo._files import write_atomically
 from sktopo._measures.results import read_parameter, select_results
 from sktopo.plotting import (
     CorrelationHistogramDisplay,
@@ -30,9 +31,8 @@ from sktopo.plotting._base import (
     styles,
 )
 from sktopo.plotting.maps import best_class
-from sktopo.replication._claims import DATASETS
+from sktopo.study._plan import Cell
 from sktopo.study._statistics import mean_interval
-from sktopo.study._store import describe_settings
 
 # Means over all strengths of noise.
 WEIGHT_NOISE = {
@@ -122,24 +122,23 @@ summary { cursor: pointer; margin: .6rem 0; }
 """
 
 
-def write_report(study, path, dataset):
-    """See `TopographicStudy.report`."""
+def write_report(study, path, title=None, claims=None):
+    """See `StudyResults.report`."""
     plt = pyplot()
     before = set(plt.get_fignums())
     try:
-        page = _page(study, dataset)
+        page = _page(study, title, claims)
     finally:  # those of a section that failed, too
         for number in set(plt.get_fignums()) - before:
             plt.close(number)
     write_atomically(path, page.encode())
 
 
-def _page(study, dataset):
-    name = dataset.replace("_", " ") if dataset in DATASETS else dataset
-    title = "Topographic study" + (f" of {name}" if name else "")
+def _page(study, title, claims):
+    title = "Topographic study" + (f" of {title}" if title else "")
     sections = [
         _settings(study),
-        _claims(study, dataset),
+        _claims(claims),
         _curves(study),
         _weight_noise(study),
         _winners(study),
@@ -216,7 +215,7 @@ def _figures(figures, wide=False):
 
 def _style(study, condition, **more):
     """Colour, marker and line of a condition, the same in all figures of a study."""
-    style = styles(study.conditions_)[condition]
+    style = styles(study.conditions)[condition]
     return {"markersize": 4, **style, "label": as_label(condition), **more}
 
 
@@ -226,7 +225,7 @@ def _key(study):
 
     parts = []
     for name in _arms(study):
-        style = styles(study.conditions_)[name]
+        style = styles(study.conditions)[name]
         color, mark = to_hex(style["color"]), MARKS[style["marker"]]
         parts.append(
             f'<span><b style="color:{color}">{mark}</b> {html.escape(name)}</span>'
@@ -252,7 +251,7 @@ def _of(results, measure, conditions):
 
 def _arms(study):
     """Conditions that are compared in pictures: the control, and those with a loss."""
-    lams = study.results_.groupby("condition", sort=False)["lam"].max()
+    lams = study.table.groupby("condition", sort=False)["lam"].max()
     return [name for name, lam in lams.items() if name == "control" or lam > 0]
 
 
@@ -260,27 +259,23 @@ def _arms(study):
 
 
 def _settings(study):
-    results = study.results_
+    results = study.table
     seeds = sorted(results["seed"].unique())
     models = results[["condition", "lam", "seed"]].drop_duplicates()
     counts = models.groupby("condition", sort=False)
     rows = []
-    for name, settings in study.conditions_.items():
+    for name, settings in study.conditions.items():
         if name not in counts.groups:
             continue
         part = counts.get_group(name)
-        told = describe_settings(settings)
-        text = ", ".join(f"{k}={_plain(v)}" for k, v in told.items() if k != "lam")
+        text = ", ".join(f"{k}={_plain(v)}" for k, v in settings.items() if k != "lam")
         lams = ", ".join(f"{lam:g}" for lam in sorted(part["lam"].unique()))
         rows.append((name, text, lams, part["seed"].nunique(), len(part)))
     columns = ["condition", "settings", "lam", "seeds", "models"]
-    base = describe_settings(study._base.get_params(deep=False))
-    base = {
-        k: _plain(v) for k, v in base.items() if k not in ("random_state", "verbose")
-    }
+    base = {name: _plain(value) for name, value in study.base.items()}
     settings = pd.DataFrame(base.items(), columns=["parameter", "value"])
-    versions = ", ".join(f"{name} {v}" for name, v in LIBRARY_VERSIONS.items())
-    n = study.n_images_
+    versions = ", ".join(f"{name} {v}" for name, v in study.versions.items())
+    n = study.n_images
     text = (
         f"{len(models)} models, seeds {seeds[0]} to {seeds[-1]}, trained on "
         f"{n['train']:,} images and measured on {n['test']:,} others. Models of one "
@@ -288,10 +283,10 @@ def _settings(study):
         f"differences are taken within seeds."
     )
     failed = ""
-    if len(study.failures_):
+    if len(study.failures):
         failed = (
-            f"<p><strong>{len(study.failures_)} models failed</strong> and are left "
-            f"out:</p>{_table(study.failures_)}"
+            f"<p><strong>{len(study.failures)} models failed</strong> and are left "
+            f"out:</p>{_table(study.failures)}"
         )
     return _section(
         "What was run",
@@ -319,9 +314,9 @@ def _plain(value):
     return str(value)
 
 
-def _claims(study, dataset):
-    # the title may be any name
-    table = study.claims(dataset if dataset in DATASETS else None)
+def _claims(table):
+    if table is None:
+        return ""
     rows = pd.DataFrame(
         {
             "claim": table["claim"],
@@ -348,22 +343,10 @@ def _claims(study, dataset):
     )
     numbers = ["estimate", "delta", "p", "p Holm", "p sign flip", "n"]
     is_test = table["kind"] == "test"
-    text = (
-        "Tests that were fixed before any full study was run. The value of a seed is "
-        "the mean over lam 0.3, 1 and 3. A row <em>replicates</em> if its p, by Holm's "
-        "method over all rows, those not run with p = 1, is below .05, with the "
-        "claimed sign and an estimate of at least delta; it is <em>reversed</em> if so "
-        "with the other sign; a two-sided row <em>differs</em>. It <em>does not "
-        "replicate</em> if the 95 % interval lies wholly below delta; else it is "
-        "<em>undecided</em>, or <em>not testable</em> with what was run. A row of two "
-        "contrasts needs both. delta is one standard deviation of the control over "
-        "seeds, unless the claim sets one, such as a fifth of the control's own loss "
-        "under weight noise."
-    )
     beside = rows.loc[~is_test, ["claim", "what", "estimate", "p", "n"]]
     return _section(
-        "The paper's claims",
-        text,
+        html.escape(table.attrs["title"]),
+        html.escape(table.attrs["text"]),
         _table(rows[is_test], numbers, ["what"]),
         "<details><summary>Beside them, without verdicts: other measures, and variants "
         f"of AS</summary>{_table(beside, numbers, ['what'])}</details>",
@@ -371,7 +354,7 @@ def _claims(study, dataset):
 
 
 def _curves(study):
-    results = study.results_
+    results = study.table
     figures = []
     for title, measure, conditions in CURVES:
         table = _of(results, measure, conditions)
@@ -380,7 +363,7 @@ def _curves(study):
             continue
         with drawing(None, figsize=(4, 3.1)) as ax:
             LambdaCurveDisplay(
-                table.dropna(subset="value"), title, conditions=list(study.conditions_)
+                table.dropna(subset="value"), title, conditions=list(study.conditions)
             ).plot(ax)
             ax.get_legend().remove()
         figures.append(_figure(ax.figure, "", f"{title} against lam"))
@@ -397,7 +380,7 @@ def _weight_noise(study):
     figures = []
     for scale in ("std", "absolute"):
         where = {"group": "robustness", "noise": "weight", "layers": "head"}
-        table = _of(study.results_, "accuracy_change", where | {"scale": scale})
+        table = _of(study.table, "accuracy_change", where | {"scale": scale})
         taken_at = table["parameter"].map(read_parameter)
         table = table.assign(sigma=[part.get("sigma") for part in taken_at])
         table = table.dropna(subset=["value", "sigma"])
@@ -440,7 +423,7 @@ def _draw_weight_noise(study, table, scale):
 def _winners(study):
     """Which condition is most accurate under each noise, lam chosen on other seeds."""
     title = "Image noise: who is most accurate"
-    results = study.results_
+    results = study.table
     clean = _of(results, *ACCURACY)
     image_noise = {"group": "robustness", "noise": "image"}
     noisy = _of(results, "accuracy_change", image_noise)
@@ -500,7 +483,7 @@ def _draw_winners(study, table):
         ax.set_ylim(winners.shape[0] - 0.5, -0.5)
         for i, j in np.ndindex(winners.shape):
             name = winners.iloc[i, j]
-            if name not in study.conditions_:  # none was measured there
+            if name not in study.conditions:  # none was measured there
                 continue
             color = _style(study, name)["color"]
             box = pyplot().Rectangle(
@@ -523,7 +506,7 @@ def _draw_winners(study, table):
 def _example_cells(study):
     """One model a condition: the first seed, the lam nearest to 1."""
     cells = {}
-    for cell in study._responses:
+    for cell in (Cell(*key) for key in study.responses):
         best = cells.get(cell.condition)
         if cell.condition in _arms(study) and (
             best is None
@@ -537,9 +520,9 @@ def _example_cells(study):
 def _maps(study):
     maps, experts = [], []
     for cell in _example_cells(study):
-        responses = study._responses[cell]
-        shape = tuple(study._settings(cell)["grid_shape"])
-        labels = study.labels_[responses["rows"]]
+        responses = study.responses[dataclasses.astuple(cell)]
+        shape = study.grid_shape(cell.condition)
+        labels = study.labels[responses["rows"]]
         _, rows = np.unique(labels, return_index=True)
         rows = rows[:4]
         display = GridMapDisplay.from_activations(
@@ -550,9 +533,9 @@ def _maps(study):
         display = ExpertMapDisplay(
             best_class(responses["experts"].astype(bool), precision),
             shape,
-            study.classes_,
+            study.classes,
             threshold=0.5,
-            n_images=len(study.labels_),
+            n_images=len(study.labels),
             absent=np.flatnonzero(np.isnan(precision).all(axis=0)),
         ).plot()
         experts.append(_figure(display.figure_, str(cell), f"experts of {cell}"))
@@ -575,12 +558,13 @@ def _correlations(study):
         for cell in _example_cells(study):
             style = _style(study, cell.condition)
             CorrelationHistogramDisplay(
-                study._responses[cell]["correlations"], cell.condition
+                study.responses[dataclasses.astuple(cell)]["correlations"],
+                cell.condition,
             ).plot(ax, color=style["color"], linestyle=style["linestyle"])
         ax.set_ylabel("share of the pairs of a model")
         ax.set_title("")
     figures = [_figure(ax.figure, "One model of each condition.", "pair correlations")]
-    table = _of(study.results_, "correlation", {"group": "smoothness"})
+    table = _of(study.table, "correlation", {"group": "smoothness"})
     if table["value"].notna().any():
         figure = _draw_correlations(study, table)
         caption = f"Mean and 95 % interval over {table['seed'].nunique()} seeds."
@@ -613,7 +597,7 @@ def _draw_correlations(study, table):
 
 
 def _trade_offs(study):
-    results, keys = study.results_, ["condition", "lam", "seed"]
+    results, keys = study.table, ["condition", "lam", "seed"]
     columns = {
         name: _of(results, *where).set_index(keys)["value"]
         for name, where in AXES.items()
@@ -654,7 +638,7 @@ def _consistency(study):
 
 
 def _data(study):
-    parts = {"results": study.results_, "summary": study.summary()}
+    parts = {"results": study.table, "summary": study.summary()}
     parts["comparison with the control"] = study.compare()
     links = []
     for name, table in parts.items():
