@@ -66,10 +66,10 @@ class NotLoaded:
 
 def save(estimator, path):
     """Write a fitted classifier to one file, which is replaced whole or not at all."""
-    write_atomically(path, _serialise(estimator))
+    write_atomically(path, serialise(estimator))
 
 
-def _serialise(estimator):
+def serialise(estimator):
     with plain_modes():
         tensors = _tensors(estimator.net_)
         document = json.dumps(_describe(estimator))

@@ -21,7 +21,6 @@ from safetensors import SafetensorError
 
 from sktopo._files import (
     LIBRARY_VERSIONS,
-    describe,
     differences,
     name_backbone,
     open_regular,
@@ -31,6 +30,7 @@ from sktopo._files import (
 )
 from sktopo._measures.results import COLUMNS
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.study._plan import Cell
 
 # In format 1 the backbone "auto" stood for other networks.
 FORMAT = 2
@@ -42,31 +42,6 @@ _TABLE_NAME = re.compile(r"measures_[\w.~%-]+\.csv", re.ASCII)
 _MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 # What files can need at most, in bytes.
 _MOST_JSON, _MOST_TABLE, _MOST_TENSORS = 2**24, 2**26, 2**32
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One model of a study: a condition, a weight of the spatial loss, a seed."""
-
-    condition: str
-    lam: float
-    seed: int
-
-    @property
-    def folder(self):
-        name = quote(self.condition, safe="")
-        return f"{name}__lam_{self.lam:.15g}__seed_{self.seed}"
-
-    def __str__(self):
-        return f"{self.condition}, lam {self.lam:g}, seed {self.seed}"
-
-
-def describe_settings(settings):
-    """Parameters of an estimator, whole, as JSON can hold them."""
-    described = {name: describe(value, name) for name, value in settings.items()}
-    if "callbacks" in described:
-        described["callbacks"] = described["callbacks"] or []
-    return described
 
 
 class Store:
@@ -276,7 +251,7 @@ class Store:
         warnings.warn(
             f"{path} is damaged ({damage}); the model ({model}) is trained again.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
         return None
 
@@ -303,7 +278,7 @@ class Store:
             f"{'are' if len(damaged) > 1 else 'is'} damaged or missing: "
             f"{'the model is trained and ' if lost else ''}measured again.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
         return {} if lost else whole
 

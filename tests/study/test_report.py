@@ -1,7 +1,6 @@
 """The report and the plots of a study: right whatever names, gaps and errors it has."""
 
 import copy
-import dataclasses
 import inspect
 import io
 import re
@@ -14,6 +13,7 @@ from sktopo import TopographicCNNClassifier, metrics
 from sktopo._measures.results import select_one
 from sktopo.plotting import ExpertMapDisplay, GridMapDisplay
 from sktopo.plotting._base import styles
+from sktopo.replication import claims
 from sktopo.study import TopographicStudy, _report
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -52,25 +52,25 @@ def whole(data, tmp_path_factory):
 
 @pytest.fixture
 def study(whole):
-    return copy.copy(whole)
+    """What it found."""
+    return whole._results()
 
 
 def renamed(study, names):
     """The study with its condition "ws" under other names, as if all had been run."""
     found = copy.copy(study)
-    control = study.results_[study.results_["condition"] == "control"]
-    ws = study.results_[study.results_["condition"] == "ws"]
+    control = study.table[study.table["condition"] == "control"]
+    ws = study.table[study.table["condition"] == "ws"]
     tables = [control, *(ws.assign(condition=name) for name in names)]
-    found.results_ = pd.concat(tables, ignore_index=True)
+    found.table = pd.concat(tables, ignore_index=True)
     conditions = {"control": {"topo_loss": None}}
     conditions |= {name: {"topo_loss": "ws"} for name in names}
-    found.conditions = {n: s for n, s in conditions.items() if n != "control"}
-    found.conditions_ = conditions
-    found._responses = {
-        dataclasses.replace(cell, condition=name): responses
+    found.conditions = conditions
+    found.responses = {
+        (name, lam, seed): responses
         for name in conditions
-        for cell, responses in study._responses.items()
-        if (cell.condition == "control") == (name == "control")
+        for (condition, lam, seed), responses in study.responses.items()
+        if (condition == "control") == (name == "control")
     }
     return found
 
@@ -102,7 +102,7 @@ def figures(monkeypatch):
 
 
 def test_experts_and_maps_are_those_of_the_right_classes(
-    study, data, figures, monkeypatch, tmp_path
+    study, whole, data, figures, monkeypatch, tmp_path
 ):
     drawn = []
     for display in (ExpertMapDisplay, GridMapDisplay):
@@ -118,7 +118,7 @@ def test_experts_and_maps_are_those_of_the_right_classes(
     experts = [display for display in drawn if isinstance(display, ExpertMapDisplay)]
     maps = [display for display in drawn if isinstance(display, GridMapDisplay)]
     for display, condition in zip(experts, ("control", "ws"), strict=True):
-        model = study.load_model(condition)
+        model = whole.load_model(condition)
         activations = model.transform(X)
         wanted = metrics.expert_units(activations, y, classes=model.classes_)
         assert display.class_names == [str(i) for i in range(10)]
@@ -130,7 +130,7 @@ def test_experts_and_maps_are_those_of_the_right_classes(
     for display, condition in zip(maps, ("control", "ws"), strict=True):
         first = [np.flatnonzero(y == int(title))[0] for title in display.titles]
         assert display.titles == ["3", "4", "5", "6"]
-        wanted = study.load_model(condition).activation_maps(X[first])
+        wanted = whole.load_model(condition).activation_maps(X[first])
         np.testing.assert_allclose(display.maps, wanted, atol=1e-5)
 
 
@@ -139,12 +139,12 @@ def test_experts_and_maps_are_those_of_the_right_classes(
 
 def test_each_condition_has_one_colour_everywhere(study, figures, tmp_path):
     many = renamed(study, [f"condition {i}" for i in range(9)])
-    wanted = {name: look["color"] for name, look in styles(many.conditions_).items()}
+    wanted = {name: look["color"] for name, look in styles(many.conditions).items()}
     assert len(set(wanted.values())) == 10
     # a measure that the first condition lacks
-    lacking = many.results_["condition"] == "condition 0"
-    of_variance = many.results_["measure"] == "variance"
-    many.results_.loc[lacking & of_variance, "value"] = np.nan
+    lacking = many.table["condition"] == "condition 0"
+    of_variance = many.table["measure"] == "variance"
+    many.table.loc[lacking & of_variance, "value"] = np.nan
     many.report(tmp_path / "report.html")
     drawn = dict.fromkeys(wanted, 0)
     for _, looks, _ in figures:
@@ -171,9 +171,9 @@ def test_each_condition_has_one_colour_everywhere(study, figures, tmp_path):
 
 def test_names_are_shown_as_they_are(study, figures, tmp_path):
     odd = renamed(study, NAMES)
-    odd.classes_ = np.array([*NAMES, "<i>"])
-    odd.labels_ = np.array([NAMES[label - 1] for label in study.labels_])
-    odd.failures_ = pd.DataFrame(
+    odd.classes = np.array([*NAMES, "<i>"])
+    odd.labels = np.array([NAMES[label - 1] for label in study.labels])
+    odd.failures = pd.DataFrame(
         [("<b>", 1.0, 100, "<script>")], columns=["condition", "lam", "seed", "error"]
     )
     odd.report(tmp_path / "report.html", "<i> $x_$ & a_b")
@@ -193,9 +193,9 @@ def test_names_are_shown_as_they_are(study, figures, tmp_path):
 
 
 def test_a_measures_own_name_is_its_label(study):
-    own = study.results_[study.results_["measure"] == "dip"]
+    own = study.table[study.table["measure"] == "dip"]
     own = own.assign(group="mine", measure="my_dip$", parameter="a_b $c$")
-    study.results_ = pd.concat([study.results_, own], ignore_index=True)
+    study.table = pd.concat([study.table, own], ignore_index=True)
     display = study.plot("my_dip$")
     assert display.ax_.get_ylabel() == "my_dip$\n(a_b $c$)"
     display.figure_.canvas.draw()
@@ -209,10 +209,10 @@ def test_a_measures_own_name_is_its_label(study):
 
 
 def test_groups_are_not_averaged(study):
-    results = study.results_
+    results = study.table
     own = results[(results["measure"] == "accuracy") & (results["parameter"] == "")]
     own = own.assign(group="mine", value=100.0)
-    study.results_ = pd.concat([results, own], ignore_index=True)
+    study.table = pd.concat([results, own], ignore_index=True)
     with pytest.raises(ValueError, match=r"several groups.*\['performance', 'mine'\]"):
         study.plot("accuracy")
     wanted = study.summary().set_index(["condition", "group", "measure", "parameter"])
@@ -249,8 +249,8 @@ def test_own_measures_do_not_get_into_the_reports_figures(study, monkeypatch):
     alone = [repr(function(study)) for function in sections] + [repr(drawn)]
     assert len(drawn) > 30
     drawn.clear()
-    own = study.results_.assign(group="mine", value=1e6)
-    study.results_ = pd.concat([study.results_, own], ignore_index=True)
+    own = study.table.assign(group="mine", value=1e6)
+    study.table = pd.concat([study.table, own], ignore_index=True)
     assert [repr(function(study)) for function in sections] + [repr(drawn)] == alone
 
 
@@ -290,11 +290,11 @@ def test_wrong_names_get_names_like_them(study, asked, hint):
 
 
 def test_the_only_parameter_is_found(study):
-    rows = select_one(study.results_, "accuracy")
+    rows = select_one(study.table, "accuracy")
     assert set(rows["group"]) == {"performance"}
     assert len(rows) == 4
     rows = select_one(
-        study.results_,
+        study.table,
         "accuracy_under_noise",
         noise="weight",
         scale="std",
@@ -308,37 +308,37 @@ def test_the_only_parameter_is_found(study):
 
 
 def without_values(study):
-    study.results_ = study.results_.assign(value=np.nan)
+    study.table = study.table.assign(value=np.nan)
 
 
 def one_seed(study):
-    study.results_ = study.results_[study.results_["seed"] == 100]
-    cells = study._responses.items()
-    study._responses = {cell: found for cell, found in cells if cell.seed == 100}
+    study.table = study.table[study.table["seed"] == 100]
+    cells = study.responses.items()
+    study.responses = {key: found for key, found in cells if key[2] == 100}
 
 
 def control_only(study):
-    study.results_ = study.results_[study.results_["condition"] == "control"]
-    cells = study._responses.items()
-    found = {cell: r for cell, r in cells if cell.condition == "control"}
-    study._responses = found
+    study.table = study.table[study.table["condition"] == "control"]
+    cells = study.responses.items()
+    found = {key: r for key, r in cells if key[0] == "control"}
+    study.responses = found
 
 
 def no_experts_and_no_pairs(study):
-    study._responses = {
-        cell: {
+    study.responses = {
+        key: {
             **found,
             "experts": np.zeros_like(found["experts"]),
             "average_precision": np.full_like(found["average_precision"], np.nan),
             "correlations": found["correlations"][:0],
         }
-        for cell, found in study._responses.items()
+        for key, found in study.responses.items()
     }
 
 
 def one_condition_without_values(study):
-    of_ws = study.results_["condition"] == "ws"
-    study.results_ = study.results_.assign(value=study.results_["value"].mask(of_ws))
+    of_ws = study.table["condition"] == "ws"
+    study.table = study.table.assign(value=study.table["value"].mask(of_ws))
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,10 @@ def sections():
     ]
 
 
-@pytest.mark.parametrize("place", [*sections(), "write_atomically", None])
+PLACES = [*sections(), "_claims", "write_atomically", None]
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_a_report_leaves_no_figure_open_and_a_failed_one_the_old_file(
     place, study, monkeypatch, tmp_path
 ):
@@ -428,12 +431,11 @@ VERDICTS = {
 }
 
 
-def test_verdicts_are_words_and_classes(study, monkeypatch):
-    table = study.claims().iloc[: len(VERDICTS) + 2].copy()
+def test_verdicts_are_words_and_classes(study):
+    table = claims(study).iloc[: len(VERDICTS) + 2].copy()
     table["kind"] = "test"
     table["verdict"] = pd.Series([*VERDICTS, np.nan, ""], dtype=object).to_numpy()
-    monkeypatch.setattr(study, "claims", lambda dataset=None: table, raising=False)
-    page = _report._claims(study, None)
+    page = _report._claims(table)
     found = re.findall(r'<span class="verdict ([^"]*)">([^<]*)</span>', page)
     assert found == [
         (css, _report.html.escape(words)) for words, css in VERDICTS.items()
