@@ -202,11 +202,11 @@ class Downloads:
 
 @dataclass
 class Section:
-    """A heading, and what stands under it."""
+    """A heading, what stands under it, and the name that links lead to."""
 
     title: str
     blocks: Sequence[Any]
+    anchor: str = ""
 
-    @property
-    def anchor(self):
-        return words_to_name(self.title)
+    def __post_init__(self):
+        self.anchor = self.anchor or words_to_name(self.title)

@@ -93,7 +93,8 @@ def _sections(results, claims):
         yield Section("Not shown", [Lines("", not_shown)])
     yield Section("Settings and versions", _settings(results))
     if claims is not None:
-        yield Section(claims.attrs.get("title", "Claims"), _claims(claims))
+        title = claims.attrs.get("title", "Claims")
+        yield Section(title, _claims(claims), "claims")
     yield Section("Data", _data(results, claims))
 
 
