@@ -24,6 +24,7 @@ from sktopo._files import (
     name_of,
     write_atomically,
 )
+from sktopo._forward import evaluate
 from sktopo._images import as_chw
 from sktopo._modes import plain_modes
 from sktopo.grid import Grid
@@ -163,7 +164,7 @@ def _responses(estimator):
     noise = np.random.default_rng(0).random((2, *estimator.image_shape_))
     images = np.concatenate([_ramps(estimator), low + (high - low) * noise])
     images = images.astype(np.float32)
-    features, _ = estimator._evaluate(images, lambda head, features: features)
+    features, _ = evaluate(estimator, images, lambda head, features: features)
     with torch.inference_mode():
         logits = estimator.module_(torch.from_numpy(images).to(estimator.net_.device))
     head = Head.of(estimator.module_)
@@ -272,7 +273,7 @@ def _ramps(estimator):
 
 def _answers(estimator):
     """Logits of two images, by which a backbone is known again."""
-    return estimator._evaluate(_ramps(estimator), Head.logits)[0]
+    return evaluate(estimator, _ramps(estimator), Head.logits)[0]
 
 
 # --------------------------------------------------------------------- reading

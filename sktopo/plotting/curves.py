@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sktopo import metrics
-from sktopo._evaluation import find_classifier
 from sktopo._measures.tuning import eccentricity_of
+from sktopo._subject import open_subject
 from sktopo.metrics._intervals import half_width
 from sktopo.plotting._base import (
     as_label,
@@ -81,6 +81,7 @@ class RobustnessDisplay:
         X: ArrayLike,
         y: ArrayLike,
         *,
+        layer: str | None = None,
         kind: str = "weight",
         settings: dict | None = None,
         random_state: int | None = 0,
@@ -93,11 +94,15 @@ class RobustnessDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
         y : array-like of shape (n,)
             Class labels.
+        layer : str, default=None
+            Name of the layer that weight noise or pruning is on (noise in images is on
+            none). None: the grid.
         kind : {"weight", "image", "pruning"}, default="weight"
             Which curve.
         settings : dict, default=None
@@ -124,7 +129,10 @@ class RobustnessDisplay:
         if kind not in _CURVES:
             raise ValueError(f"kind must be one of {sorted(_CURVES)}; got {kind!r}.")
         compute = _CURVES[kind]
-        curve = compute(estimator, X, y, random_state=random_state, **(settings or {}))
+        settings = {"random_state": random_state, **(settings or {})}
+        if kind != "image":
+            settings = {"layer": layer, **settings}
+        curve = compute(estimator, X, y, **settings)
         return cls(curve, name).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> RobustnessDisplay:
@@ -267,14 +275,23 @@ class EccentricityDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: BaseEstimator, *, name=None, ax=None, **kwargs
+        cls,
+        estimator: BaseEstimator,
+        *,
+        layer: str | None = None,
+        name=None,
+        ax=None,
+        **kwargs,
     ) -> EccentricityDisplay:
         """Probe a fitted classifier and draw its profile.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
+        layer : str, default=None
+            Name of the layer whose units are drawn. None: the grid.
         name : str, default=None
             Label of the curve.
         ax : Axes, default=None
@@ -287,8 +304,8 @@ class EccentricityDisplay:
         EccentricityDisplay
             The display.
         """
-        classifier = find_classifier(estimator)
-        return cls(eccentricity_of(classifier), name).plot(ax=ax, **kwargs)
+        subject, _ = open_subject(estimator, layer=layer)
+        return cls(eccentricity_of(subject), name).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> EccentricityDisplay:
         """Draw the mean over units, and the quartiles of the units as a band.
