@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,9 +13,11 @@ import pandas as pd
 from sktopo import metrics
 from sktopo._measures.registry import GROUPS
 from sktopo._measures.results import parameter_in_words, renamed, select_one
-from sktopo.grid import Grid
+from sktopo.study._kept import grid_shape
 from sktopo.study._plan import CONTROL
+from sktopo.study._responses import response_shapes
 from sktopo.study._statistics import compare, summarise
+from sktopo.study._store import Store
 
 REPRESENTATIONS = ("activations", "class_means", "post_relu", "readout")
 
@@ -271,12 +274,155 @@ class StudyResults:
         write_report(self, path, dataset, claims)
 
 
-def grid_shape(base, settings):
-    """Rows and columns by described settings of an estimator and of a condition."""
-    described = settings.get("grid_shape", base["grid_shape"])
-    if isinstance(described, dict):
-        described = described["tuple"]
-    return Grid(described).shape
+def load_results(store: str | os.PathLike) -> StudyResults:
+    """Read what a study found from its store, without its data and without training.
+
+    The results are those of the study that ran last on the store, to the last bit and
+    in its order. Models that are not finished, because the study was stopped or because
+    they failed, are left out and listed in `failures`, with a warning. Nothing is
+    written, and no file of a store is code.
+
+    Parameters
+    ----------
+    store : str or path-like
+        The folder that the study was given as its store.
+
+    Returns
+    -------
+    StudyResults
+        The results.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If it is not the store of a study, if a file is damaged or missing, if no model
+        is finished yet, or if the store was made by a version of sktopo that did not
+        keep what is needed: the study must then be run on it once more.
+    TypeError
+        If `store` is no path.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktopo import TopographicCNNClassifier
+    >>> from sktopo.datasets import load_digits_images
+    >>> from sktopo.study import TopographicStudy, load_results
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> study = TopographicStudy(
+    ...     TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1),
+    ...     topo_losses=["ws"], lams=[1], n_seeds=1,
+    ...     include=["performance"], verbose=0, store=folder.name,
+    ... )
+    >>> table = study.run(X[:300], y[:300], X[300:400], y[300:400]).results_
+    >>> load_results(folder.name).table.equals(table)
+    True
+    >>> folder.cleanup()
+    """
+    if not isinstance(store, str | os.PathLike):
+        raise TypeError(
+            f"store must be the path of a folder that a study was run with; got a "
+            f"{type(store).__name__}."
+        )
+    store = Store(store)
+    kept = store.read_kept()
+    lacking = {cell: store.lacks(cell, kept.groups) for cell in kept.cells}
+    errors = {
+        cell: f"not finished: it lacks {', '.join(names)}"
+        for cell, names in lacking.items()
+        if names
+    }
+    if errors:
+        cell, error = next(iter(errors.items()))
+        message = (
+            f"{len(errors)} of {len(kept.cells)} models in {store.folder} are not "
+            f"finished; the first ({cell}): {error}. Run the study on it to go on."
+        )
+        if len(errors) == len(kept.cells):
+            raise ValueError(message)
+        warnings.warn(
+            f"{message} The results are without them; see failures.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return collect(store, kept, errors)
+
+
+def collect(store, kept, errors):
+    """Results of the finished cells of a store.
+
+    Parameters
+    ----------
+    store : Store
+        Where they are.
+    kept : Kept
+        What it has of the study.
+    errors : dict
+        The text of the error of each cell that is left out.
+
+    Returns
+    -------
+    StudyResults
+        The results.
+    """
+    cells = [cell for cell in kept.cells if cell not in errors]
+    tables = [_read_tables(store, cell, kept.groups) for cell in cells]
+    rows = [(*dataclasses.astuple(cell), text) for cell, text in errors.items()]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return StudyResults(
+        table,
+        pd.DataFrame(rows, columns=["condition", "lam", "seed", "error"]),
+        kept.conditions,
+        kept.base,
+        kept.n_images,
+        kept.classes,
+        kept.labels,
+        kept.versions,
+        StoredResponses(store, kept, cells),
+    )
+
+
+def _read_tables(store, cell, groups):
+    parts = [store.read_table(cell, group) for group in groups]
+    table = pd.concat(parts, ignore_index=True)
+    for place, (name, value) in enumerate(dataclasses.asdict(cell).items()):
+        table.insert(place, name, value)
+    return table
+
+
+class StoredResponses(Mapping):
+    """Responses of models in a store, read from it when they are asked for.
+
+    Parameters
+    ----------
+    store : Store
+        Where they are.
+    kept : Kept
+        What it has of the study.
+    cells : list of Cell
+        Those that are finished.
+    """
+
+    def __init__(self, store, kept, cells):
+        self._store = store
+        self._n_classes = len(kept.classes)
+        self._n_units = {
+            name: rows * columns for name, (rows, columns) in kept.grid_shapes.items()
+        }
+        self._cells = {dataclasses.astuple(cell): cell for cell in cells}
+
+    def __getitem__(self, key):
+        cell = self._cells[key]
+        shapes = response_shapes(self._n_units[cell.condition], self._n_classes)
+        return self._store.read_responses(cell, shapes)
+
+    def __iter__(self):
+        return iter(self._cells)
+
+    def __len__(self):
+        return len(self._cells)
 
 
 def _consistency(responses, name):

@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import FitFailedWarning
 
-from sktopo._files import LIBRARY_VERSIONS, digest
+from sktopo._files import digest
 from sktopo.classifier import TopographicCNNClassifier
-from sktopo.grid import Grid
+from sktopo.study._kept import keep_labels, keep_plan
 from sktopo.study._plan import CONTROL, FIRST_SEED, Plan, describe_estimator
-from sktopo.study._responses import response_shapes
-from sktopo.study._results import StudyResults
+from sktopo.study._results import collect
 from sktopo.study._run import check_data, run_plan, told_how_to_go_on
 from sktopo.study._store import Store
 
@@ -219,13 +218,14 @@ class TopographicStudy(BaseEstimator):
             else:
                 folder = self._place()
             store = Store(folder)
-            _open(store, plan, data)
+            store.open(*_described(plan, data))
             with told_how_to_go_on(None if self.store is None else store.folder):
                 errors = run_plan(plan, store, data, self.n_jobs, self.verbose)
-            found = _collect(store, plan, data, errors)
+            found = collect(store, store.read_kept(), errors)
+            found.responses = dict(found.responses)  # whatever becomes of the store
         self._found = found
         self.n_images_, self.failures_ = found.n_images, found.failures
-        self.labels_, self.classes_ = found.labels, found.classes
+        self.classes_, self.labels_ = np.unique(data["y_train"]), data["y_test"]
         if len(found.table):
             self.results_ = found.table
         _report_failures(errors, len(plan.cells))
@@ -442,49 +442,15 @@ class TopographicStudy(BaseEstimator):
         self._results().report(path, dataset, claims=claims)
 
 
-def _open(store, plan, data):
-    """Make the store, or see that it belongs to this study."""
-    described = plan.describe()
-    conditions, measures = described.pop("conditions"), described.pop("measures")
-    described["data"] = {name: digest(values) for name, values in data.items()}
-    store.open(
-        described,
-        conditions,
-        measures,
-        describe_estimator(TopographicCNNClassifier()),
-        plan.base.image_shape_[0],
-    )
-
-
-def _collect(store, plan, data, errors):
-    """Results of the finished cells, into memory."""
-    tables, responses = [], {}
-    classes = np.unique(data["y_train"])
-    for cell in plan.cells:
-        if cell in errors:
-            continue
-        parts = [store.read_table(cell, group) for group in plan.groups]
-        table = pd.concat(parts, ignore_index=True)
-        for place, (name, value) in enumerate(dataclasses.asdict(cell).items()):
-            table.insert(place, name, value)
-        tables.append(table)
-        n_units = Grid(plan.settings(cell)["grid_shape"]).n_units
-        shapes = response_shapes(n_units, len(classes))
-        key = cell.condition, cell.lam, cell.seed
-        responses[key] = store.read_responses(cell, shapes)
-    described = plan.describe()
-    rows = [(c.condition, c.lam, c.seed, text) for c, text in errors.items()]
-    return StudyResults(
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
-        pd.DataFrame(rows, columns=["condition", "lam", "seed", "error"]),
-        described["conditions"],
-        described["estimator"],
-        {part: len(data[f"y_{part}"]) for part in ("train", "test")},
-        classes,
-        data["y_test"],
-        LIBRARY_VERSIONS,
-        responses,
-    )
+def _described(plan, data):
+    """What `Store.open` is called with."""
+    described = plan.describe() | {
+        "data": {name: digest(values) for name, values in data.items()},
+        "plan": keep_plan(plan),
+        "labels": keep_labels(data["y_train"], data["y_test"]),
+    }
+    defaults = describe_estimator(TopographicCNNClassifier())
+    return described, defaults, plan.base.image_shape_[0]
 
 
 def _report_failures(errors, n_cells):
