@@ -101,7 +101,7 @@ def measures(results):
     own = own_panels(results.table)
     found, missing = find_panels(results.table, [*CURVES, *own[:MOST_OWN]])
     if left := own[MOST_OWN:]:
-        missing.append((f"{len(left)} more measures of your own", "see the data"))
+        missing.append((f"{len(left)} further measures", "see the data"))
     if not found:
         raise NotShownError("no model has a value of any measure that is drawn")
     conditions, shown, at_0 = list(looks_of(results)), [], set()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sktopo._measures.registry import GROUPS
 from sktopo._measures.results import (
     parameter_in_words,
     read_parameter,
@@ -117,6 +116,27 @@ CURVES = (
         (1, np.inf),
         "of the activations' covariance",
     ),
+    Panel(
+        "Amplitude of orientation tuning",
+        "orientation_amplitude",
+        _of("tuning"),
+        AT_LEAST_0,
+        "in standard deviations of the unit",
+    ),
+    Panel(
+        "Eccentricity of the units",
+        "eccentricity_abs_relative",
+        _of("tuning"),
+        AT_LEAST_0,
+        "1 is no preference, less is the centre",
+    ),
+    Panel(
+        "Likeness to the control's geometry",
+        "rdm_correlation",
+        _of("geometry", to="reference"),
+        CHANGE,
+        "r of dissimilarity matrices, same seed",
+    ),
 )
 # Drawn against the strength of the noise.
 WEIGHT_NOISE = (
@@ -161,7 +181,7 @@ TRADE_OFFS = (
 
 
 def own_panels(table):
-    """Panels of the measures that are not among ours, by the names that they have.
+    """Panels of groups of measures that have none above, by the names that they have.
 
     Parameters
     ----------
@@ -173,7 +193,8 @@ def own_panels(table):
     list of Panel
         One for each group, measure and parameter.
     """
-    own = table.loc[~table["group"].isin(GROUPS), ["group", "measure", "parameter"]]
+    shown = {panel.conditions["group"] for panel in CURVES}
+    own = table.loc[~table["group"].isin(shown), ["group", "measure", "parameter"]]
     return [
         Panel(
             measure if measure == group else f"{group}: {measure}",

@@ -107,6 +107,8 @@ def _what_was_run(results):
     seeds = cells["seed"].unique()
     parts = [count(cells["condition"].nunique(), "condition")]
     parts += [f"lam {', '.join(lams)}"] if lams else []
+    if "layer" in results.table:
+        parts.append(f"layers {', '.join(map(str, results.table['layer'].unique()))}")
     parts += [f"{count(len(seeds), 'seed')} from {seeds.min()} on"]
     return (
         f"{count(len(cells), 'model')}: {'; '.join(parts)}. Trained on {n['train']:,} "

@@ -15,6 +15,7 @@ import pytest
 from markupsafe import escape
 
 from sktopo import TopographicCNNClassifier, metrics
+from sktopo._measures.registry import GROUPS
 from sktopo._measures.results import select_one
 from sktopo.plotting import ExpertMapDisplay, GridMapDisplay
 from sktopo.plotting.style import styles
@@ -228,6 +229,8 @@ def test_every_panel_is_a_measure_of_a_model(study):
         assert len(rows)
         assert rows["value"].dropna().between(*panel.bounds).all()
     assert len({panel.title for panel in _panels.CURVES}) == len(_panels.CURVES)
+    # a group that had none would be drawn whole, as own measures are
+    assert {panel.conditions["group"] for panel in _panels.CURVES} == set(GROUPS)
     for panel in _panels.CURVES:  # one value a model
         rows = _panels.rows_of(study.table, panel)
         assert not rows.duplicated(["condition", "lam", "seed"]).any()
@@ -269,7 +272,7 @@ def test_many_own_measures_are_left_to_the_data(study, figures, tmp_path):
     titles = [title for title, _, _ in figures]
     assert titles.count("unit") == _panels.MOST_OWN
     section = "".join(read(tmp_path / "report.html").texts["measures-against-lam"])
-    assert "10 more measures of your own: see the data" in section
+    assert "10 further measures: see the data" in section
 
 
 # ------------------------------------------------------------------ what is drawn
@@ -336,6 +339,8 @@ def test_layers_have_a_panel_each(study):
         ("Moran's I of the maps", "Moore neighbourhood, layer conv2"),
     ]
     assert found[2][1]["value"].eq(0.5).all()
+    study.table = table
+    assert "; layers grid, conv2; " in _report._what_was_run(study)
     first = _panels.of_first_layer(_panels.rows_of(table, _panels.MORANS_I))
     assert set(first["layer"]) == {"grid"}
 
