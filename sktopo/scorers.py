@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -163,7 +163,7 @@ class _Scores(dict):
     """
 
     def __iter__(self):
-        frame = sys._getframe(1)
+        frame = inspect.currentframe().f_back
         for _ in range(3):
             search = frame.f_locals.get("self")
             if hasattr(search, "aggressive_elimination"):

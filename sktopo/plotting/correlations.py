@@ -11,9 +11,6 @@ from sktopo import metrics
 from sktopo._evaluation import Evaluation
 from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
-    CONTROL,
-    bare,
-    drawing,
     entitle,
     legend,
     line_style,
@@ -21,6 +18,7 @@ from sktopo.plotting._base import (
     patch_style,
     write,
 )
+from sktopo.plotting.style import CONTROL, bare, drawing
 
 __all__ = [
     "CorrelationDistanceDisplay",

@@ -20,17 +20,14 @@ from sktopo.plotting._base import (
     as_picture,
     as_text,
     check_names,
-    drawing,
     entitle,
-    hue_circle,
     image_style,
     legend,
     numbers,
-    palette,
-    pyplot,
     symmetric_limit,
     write,
 )
+from sktopo.plotting.style import drawing, hue_circle, palette, pyplot
 
 __all__ = ["ExpertMapDisplay", "GridMapDisplay", "OrientationMapDisplay"]
 

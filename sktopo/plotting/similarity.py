@@ -12,13 +12,13 @@ from sktopo.plotting._base import (
     DIVERGING,
     as_text,
     check_names,
-    drawing,
     entitle,
     image_style,
     numbers,
     plain,
     write,
 )
+from sktopo.plotting.style import drawing
 
 __all__ = ["RSMDisplay"]
 
