@@ -372,7 +372,7 @@ def test_thresholds_and_ranges_in_any_form(fitted, held_out):
         ("weight_robustness", {"kind": "ratio"}),
         ("weight_robustness", {"kind": np.array(["accuracy", "change"])}),
         ("weight_robustness", {"random_state": "seed"}),
-        ("image_robustness", {"kinds": ["brown"]}),
+        ("image_robustness", {"kinds": ["green"]}),
         ("image_robustness", {"levels": [np.nan]}),
         ("image_robustness", {"levels": [11]}),
         ("image_robustness", {"kind": "ratio"}),
