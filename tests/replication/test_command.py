@@ -57,6 +57,15 @@ def test_the_full_study_is_planned_as_the_paper_is():
     assert (deep.backbone, deep.max_epochs) == ("deep", 30)
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_has_its_protocol(name):
+    """What the paper has not is trained as its MNIST, and a name of the command."""
+    estimator = protocol(name).estimator
+    wanted = OTHERS.get(name, ("small", 10))
+    assert (estimator.backbone, estimator.max_epochs) == wanted
+    assert command.parse(["--dataset", name, "--store", "s"]).dataset == name
+
+
 def test_dry_run_lists_and_trains_nothing(digits_for_fashion, tmp_path, capsys):
     store = tmp_path / "store"
     command.main(arguments("--seeds", "3", "--lams", "1", "--dry-run", store=store))
