@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from numbers import Real
 
 import numpy as np
@@ -93,3 +95,91 @@ def check_label_types(labels, classes):
         )
     with np.errstate(invalid="ignore"):  # floats beyond integers are refused
         check_classification_targets(labels)
+
+
+# ------------------------------------------------------------------ as JSON
+
+# What an array of labels can be made of, beside strings.
+_NUMBERS = re.compile(r"[<>|]?([biuf][1248])")
+
+
+def encode_labels(classes):
+    """Class labels as JSON can hold them.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Labels, sorted, each once.
+
+    Returns
+    -------
+    dict
+        dtype and values.
+
+    Raises
+    ------
+    TypeError
+        If they are neither strings, integers, booleans nor floats up to float64.
+    """
+    values = classes.tolist()
+    if classes.dtype.kind == "U":
+        return {"dtype": "str", "values": values}
+    if classes.dtype == object and all(_is_plain(v) for v in values):
+        return {"dtype": "object", "values": values}
+    if _NUMBERS.fullmatch(classes.dtype.str):
+        return {"dtype": classes.dtype.str, "values": values}
+    raise TypeError(
+        f"Classes of dtype {classes.dtype} cannot be saved; train on labels that are "
+        f"strings, integers, booleans or floats up to float64."
+    )
+
+
+def decode_labels(encoded):
+    """Read what `encode_labels` made.
+
+    Parameters
+    ----------
+    encoded : dict
+        dtype and values, as a file has them.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        The labels.
+
+    Raises
+    ------
+    ValueError, TypeError, LookupError or ArithmeticError
+        If they are no two or more different labels, sorted.
+    """
+    dtype, values = encoded["dtype"], encoded["values"]
+    if not isinstance(dtype, str):
+        raise TypeError(f"{dtype!r} is no text")
+    kind = dtype.lstrip("<>|")[:1]
+    types = {"b": bool, "i": int, "u": int, "f": (int, float)}
+    if dtype == "str":
+        if not all(isinstance(value, str) for value in values):
+            raise TypeError("a class that is no text")
+        longest = max(map(len, values), default=0)
+        if longest * len(values) > 2**26:  # an array of strings is as wide as this
+            raise ValueError(f"{len(values)} classes of up to {longest} letters")
+        values = np.asarray(values, dtype=str)
+    elif dtype == "object" and all(_is_plain(v) for v in values):
+        values = np.asarray([*values, None], dtype=object)[:-1]
+    elif _NUMBERS.fullmatch(dtype):
+        for value in values:
+            boolean = isinstance(value, bool)
+            if not isinstance(value, types[kind]) or boolean != (kind == "b"):
+                raise TypeError(f"class {value!r} of dtype {dtype}")
+        values = np.asarray(values, dtype=np.dtype(dtype))
+    else:
+        raise ValueError(f"classes of dtype {dtype!r}")
+    if len(values) < 2 or not np.array_equal(np.unique(values), values):
+        raise ValueError("classes must be two or more, sorted, each once")
+    return values
+
+
+def _is_plain(value):
+    return type(value) in (bool, int, str) or (
+        type(value) is float and math.isfinite(value)
+    )

@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import zlib
 from types import SimpleNamespace
 
@@ -23,7 +22,9 @@ from sktopo._files import (
     name_of,
     write_atomically,
 )
+from sktopo._forward import evaluate
 from sktopo._images import as_chw
+from sktopo._labels import decode_labels, encode_labels
 from sktopo._modes import plain_modes
 from sktopo._training import CrossEntropy, Objective, seeded_initialisation
 from sktopo._training.making import make_net, make_objective, structure_of
@@ -36,7 +37,6 @@ FORMAT = 2
 _KEY = "sktopo"
 # What the format's own library refuses to read.
 _LARGEST_HEADER = 100_000_000
-_CLASS_DTYPES = re.compile(r"[<>|]?([biuf][1248])")
 
 
 class NotLoaded:
@@ -67,10 +67,11 @@ class NotLoaded:
 
 def save(estimator, path):
     """Write a fitted classifier to one file, which is replaced whole or not at all."""
-    write_atomically(path, _serialise(estimator))
+    write_atomically(path, serialise(estimator))
 
 
-def _serialise(estimator):
+def serialise(estimator):
+    """The file of a fitted classifier, as bytes."""
     with plain_modes():
         tensors = _tensors(estimator.net_)
         document = json.dumps(_describe(estimator))
@@ -164,7 +165,7 @@ def _responses(estimator):
     noise = np.random.default_rng(0).random((2, *estimator.image_shape_))
     images = np.concatenate([_ramps(estimator), low + (high - low) * noise])
     images = images.astype(np.float32)
-    features, _ = estimator._evaluate(images, lambda head, features: features)
+    features, _ = evaluate(estimator, images, lambda head, features: features)
     with torch.inference_mode():
         logits = estimator.module_(torch.from_numpy(images).to(estimator.net_.device))
     head = Head.of(estimator.module_)
@@ -222,7 +223,7 @@ def _describe(estimator):
         "versions": LIBRARY_VERSIONS,
         "parameters": {name: encode(value, name) for name, value in parameters.items()},
         "callbacks": [name_of(callback) for callback in callbacks],
-        "classes": _encode_classes(estimator.classes_),
+        "classes": encode_labels(estimator.classes_),
         "image_shape": list(estimator.image_shape_),
         "pixel_range": [float(value) for value in estimator.pixel_range_],
         "neighborhood": estimator.grid_.neighborhood,
@@ -232,26 +233,6 @@ def _describe(estimator):
         # where random numbers go on; the generators' states differ between versions
         "next_seed": zlib.crc32(states),
     }
-
-
-def _encode_classes(classes):
-    values = classes.tolist()
-    if classes.dtype.kind == "U":
-        return {"dtype": "str", "values": values}
-    if classes.dtype == object and all(_is_plain(v) for v in values):
-        return {"dtype": "object", "values": values}
-    if _CLASS_DTYPES.fullmatch(classes.dtype.str):
-        return {"dtype": classes.dtype.str, "values": values}
-    raise TypeError(
-        f"Classes of dtype {classes.dtype} cannot be saved; train on labels that are "
-        f"strings, integers, booleans or floats up to float64."
-    )
-
-
-def _is_plain(value):
-    return type(value) in (bool, int, str) or (
-        type(value) is float and math.isfinite(value)
-    )
 
 
 def _plain_numbers(epoch):
@@ -273,7 +254,7 @@ def _ramps(estimator):
 
 def _answers(estimator):
     """Logits of two images, by which a backbone is known again."""
-    return estimator._evaluate(_ramps(estimator), Head.logits)[0]
+    return evaluate(estimator, _ramps(estimator), Head.logits)[0]
 
 
 # --------------------------------------------------------------------- reading
@@ -396,7 +377,7 @@ def _rebuild(cls, document, given, callbacks, device):
         estimator._validate_params()
     estimator.set_params(callbacks=callbacks, device=device)
     with _as_bad_file("its description"):
-        estimator.classes_ = _decode_classes(document["classes"])
+        estimator.classes_ = decode_labels(document["classes"])
         estimator.image_shape_ = as_chw(document["image_shape"])
         estimator.n_features_in_ = math.prod(estimator.image_shape_)
         estimator.grid_ = Grid(estimator.grid_shape, document["neighborhood"])
@@ -534,30 +515,6 @@ def _decode(value):
     if kind == "callable":
         return NotLoaded(_text(content))
     raise ValueError(f"unknown kind {kind!r}")
-
-
-def _decode_classes(encoded):
-    dtype, values = _text(encoded["dtype"]), encoded["values"]
-    kind = dtype.lstrip("<>|")[:1]
-    types = {"b": bool, "i": int, "u": int, "f": (int, float)}
-    if dtype == "str":
-        longest = max((len(_text(v)) for v in values), default=0)
-        if longest * len(values) > 2**26:  # an array of strings is as wide as this
-            raise ValueError(f"{len(values)} classes of up to {longest} letters")
-        values = np.asarray(values, dtype=str)
-    elif dtype == "object" and all(_is_plain(v) for v in values):
-        values = np.asarray([*values, None], dtype=object)[:-1]
-    elif _CLASS_DTYPES.fullmatch(dtype):
-        for value in values:
-            boolean = isinstance(value, bool)
-            if not isinstance(value, types[kind]) or boolean != (kind == "b"):
-                raise TypeError(f"class {value!r} of dtype {dtype}")
-        values = np.asarray(values, dtype=np.dtype(dtype))
-    else:
-        raise ValueError(f"classes of dtype {dtype!r}")
-    if len(values) < 2 or not np.array_equal(np.unique(values), values):
-        raise ValueError("classes must be two or more, sorted, each once")
-    return values
 
 
 def _text(value):

@@ -26,16 +26,17 @@ from sklearn.utils.validation import (
 )
 
 from sktopo import _estimator, _saving
+from sktopo._forward import best_class, evaluate, images_at_once, warn_of_range
 from sktopo._images import (
     as_array_like,
-    as_batch,
     slices,
     validate_images,
     validate_weights,
 )
 from sktopo._labels import as_labels, check_label_types
-from sktopo._modes import plain_modes
+from sktopo._observed import observe_classifier
 from sktopo._training import CrossEntropy
+from sktopo.grid import sheet_shape
 from sktopo.networks import Head
 
 
@@ -507,7 +508,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         ndarray of shape (n,)
             Class labels.
         """
-        best = self._run(X, _best_class)
+        best = self._run(X, best_class)
         return self.classes_[best]
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
@@ -555,20 +556,34 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         """
         return self._run(X, Head.activations)
 
-    def activation_maps(self, X: ArrayLike) -> np.ndarray:
+    def activation_maps(self, X: ArrayLike, layer: str | None = None) -> np.ndarray:
         """Pre-ReLU responses as maps.
 
         Parameters
         ----------
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
+        layer : str, default=None
+            Name of a layer, as in ``module_.named_modules()``; its units (of a
+            convolution the channels, averaged over positions) stand on the sheet of
+            `sktopo.grid.sheet_shape`. None: the grid.
 
         Returns
         -------
         ndarray of shape (n, rows, columns), float32
             One map an image.
         """
-        return self._run(X, Head.activations).reshape(-1, *self.grid_.shape)
+        if layer is None:
+            return self._run(X, Head.activations).reshape(-1, *self.grid_.shape)
+        check_is_fitted(self)
+        network = observe_classifier(self, layer)
+        X = validate_images(self, X, reset=False)
+        (responses, _), largest = network.look(X, logits=False)
+        warn_of_range(largest, len(responses), self.pixel_range_)
+        grid_shape = self.grid_.shape
+        if network.layer != "grid":
+            grid_shape = sheet_shape(network.n_units)
+        return responses.reshape(-1, *grid_shape)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -590,62 +605,13 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         names = [f"grid_{row}_{column}" for row, column in self.grid_.coordinates]
         return np.asarray(names, dtype=object)
 
-    def _run(self, X, evaluate):
-        """``evaluate(head, features)`` over X, once it is checked."""
+    def _run(self, X, function):
+        """``function(head, features)`` over X, once it is checked."""
         check_is_fitted(self)
-        result, largest = self._evaluate(
-            validate_images(self, X, reset=False), evaluate
-        )
-        self._warn_of_range(largest, len(result))
+        X = validate_images(self, X, reset=False)
+        result, largest = evaluate(self, X, function)
+        warn_of_range(largest, len(result), self.pixel_range_)
         return result
-
-    def _evaluate(self, X, evaluate, module=None):
-        """As `_run` for checked images, in batches; also their largest value."""
-        module = self.module_.eval() if module is None else module
-        head = Head.of(module)
-        largest, result = 0.0, None
-        with plain_modes(), torch.inference_mode():
-            for rows in slices(len(X), self._images_at_once()):
-                images = as_batch(X, rows, self.image_shape_)
-                low, high = (float(v) for v in torch.aminmax(images))
-                largest = max(largest, abs(low), abs(high))
-                n_images = len(images)
-                if n_images == 1:  # one image alone would take another kernel
-                    images = images.expand(2, -1, -1, -1)
-                features = module.features(images.to(self.net_.device))
-                # below 1e30 the head cannot overflow float32; nan is not below
-                if not (np.isfinite(largest) and bool(features.abs().max() < 1e30)):
-                    raise ValueError(
-                        f"Input X contains infinity or a value too large for "
-                        f"dtype('float32') or for this model, which was trained on "
-                        f"images from {self.pixel_range_[0]:g} to "
-                        f"{self.pixel_range_[1]:g}."
-                    )
-                part = evaluate(head, features.cpu().numpy()[:n_images])
-                if result is None:
-                    result = np.empty((len(X), *part.shape[1:]), part.dtype)
-                result[rows] = part
-        return result, largest
-
-    def _images_at_once(self):
-        """Up to 128 small images; fewer of large ones, whose layers are large too."""
-        return int(np.clip(2**21 // (4 * self.n_features_in_), 2, 128))
-
-    def _warn_of_range(self, largest, n_images):
-        usual = max(abs(value) for value in self.pixel_range_)
-        if n_images >= 32 and not 0.02 * usual <= largest <= 50 * usual:
-            warnings.warn(
-                f"The largest absolute value of these {n_images} images is "
-                f"{largest:g}; that of the training images was {usual:g}. Give images "
-                f"in the value range that the model was trained on, "
-                f"{self.pixel_range_}.",
-                UserWarning,
-                stacklevel=4,
-            )
-
-
-def _best_class(head, features):
-    return head.logits(features).argmax(axis=1)
 
 
 # --------------------------------------------------------------- labels of a training
@@ -738,8 +704,8 @@ def _warn_if_constant(classifier, X):
         return
     rows = np.unique(np.linspace(0, len(X) - 1, 256).astype(int))
     found = set()
-    for part in slices(len(rows), min(32, classifier._images_at_once())):
-        best, _ = classifier._evaluate(X[rows[part]], _best_class)
+    for part in slices(len(rows), min(32, images_at_once(classifier.n_features_in_))):
+        best, _ = evaluate(classifier, X[rows[part]], best_class)
         found.update(best.tolist())
         if len(found) > 1:
             return

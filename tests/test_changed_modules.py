@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import fusion, parametrizations, parametrize, prune
 
 from sktopo import TopographicCNNClassifier
-from sktopo._saving import _serialise
+from sktopo._saving import serialise
 
 
 class Plain(nn.Module):
@@ -196,7 +196,7 @@ def test_what_is_written_is_readable_or_nothing_is_written(
         assert "\n" not in text.strip()
         assert path.read_bytes() == before
         with pytest.raises(ValueError, match=re.escape(text)):
-            _serialise(clf)
+            serialise(clf)
         return
     given = {"backbone": Plain} if backbone == "own" else {}
     again = TopographicCNNClassifier.load(path, **given)

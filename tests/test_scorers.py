@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
 from sktopo import ImageNoise, TopographicCNNClassifier, scorers
+from sktopo._observed import ObservedNetwork
 from sktopo.metrics import (
     expert_localization,
     expert_units,
@@ -88,28 +89,30 @@ def test_multi_scorer_equals_the_single_ones(fitted, held_out):
 
 def test_multi_scorer_runs_the_backbone_once(fitted, held_out, monkeypatch):
     calls = []
-    run = TopographicCNNClassifier._evaluate
+    run = ObservedNetwork.features
     monkeypatch.setattr(
-        TopographicCNNClassifier,
-        "_evaluate",
-        lambda self, X, *args: calls.append(len(X)) or run(self, X, *args),
+        ObservedNetwork,
+        "features",
+        lambda self, X: calls.append(len(X)) or run(self, X),
     )
+    monkeypatch.setattr(ObservedNetwork, "look", None)
     names = [name for name in NAMES if name != "image_robustness"]
     scorers.multi_scorer(names)(fitted, *held_out)
     assert calls == [len(held_out[1])]
 
 
-def test_kind_change_is_relative_to_clean(fitted, held_out):
+def test_kinds_are_relative_to_clean(fitted, held_out):
     clean = fitted.score(*held_out)
     for make in (
         scorers.make_weight_robustness_scorer,
         scorers.make_image_robustness_scorer,
     ):
-        accuracy, change = (
-            make(kind=k)(fitted, *held_out) for k in ("accuracy", "change")
+        accuracy, change, retained = (
+            make(kind=k)(fitted, *held_out) for k in ("accuracy", "change", "retained")
         )
         assert change == pytest.approx(accuracy - clean)
-        with pytest.raises(ValueError, match="'accuracy' or 'change'"):
+        assert retained == pytest.approx(accuracy / clean)
+        with pytest.raises(ValueError, match="'accuracy', 'change', 'retained'"):
             make(kind="ratio")
 
 
@@ -353,7 +356,7 @@ def test_thresholds_and_ranges_in_any_form(fitted, held_out):
         ("weight_robustness", {"sigmas": [-1]}),
         ("weight_robustness", {"sigmas": ()}),
         ("weight_robustness", {"scale": "max"}),
-        ("weight_robustness", {"layers": "conv"}),
+        ("weight_robustness", {"layers": 3}),
         ("weight_robustness", {"scale": np.array(["std", "absolute"])}),
         ("weight_robustness", {"layers": np.array(["head"])}),
         ("weight_robustness", {"n_repeats": 0}),

@@ -5,5 +5,6 @@ A module a group; `registry.GROUPS` lists them, and what each needs.
 
 from sktopo._measures.registry import measure, measure_activations
 from sktopo._measures.results import select_results
+from sktopo._measures.units import unit_table
 
-__all__ = ["measure", "measure_activations", "select_results"]
+__all__ = ["measure", "measure_activations", "select_results", "unit_table"]

@@ -75,49 +75,58 @@ def check_include(include):
 def measure(
     estimator: BaseEstimator,
     X: ArrayLike,
-    y: ArrayLike,
+    y: ArrayLike | None,
     include: str | Sequence[str] = "all",
     reference: BaseEstimator | None = None,
     random_state: int | np.random.RandomState | None = 0,
+    *,
+    layer: str | None = None,
 ) -> pd.DataFrame:
-    """Take every measure of a fitted classifier.
+    """Take every measure of a fitted model, at one of its layers.
 
     Parameters
     ----------
     estimator : estimator
-        A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+        A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search that
+        ends in one.
     X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
-        Images, best held out from training. They pass through the backbone once for
-        all measures of the responses to them.
-    y : array-like of shape (n,)
-        Class labels.
+        Images, best held out from training. They pass through the network once for all
+        measures of the responses to them.
+    y : array-like of shape (n,) or None
+        Class labels. None: what needs labels is left out.
     include : "all" or sequence of str, default="all"
         Groups to take: "performance", "smoothness", "localization", "selectivity",
         "activity", "dimensionality", "geometry", "robustness", "tuning".
     reference : estimator, default=None
-        Another fitted classifier, such as the control of the same seed. The 0.1 to 99.9
+        Another fitted model, such as the control of the same seed. The 0.1 to 99.9
         percentiles of its activations are the range of the shared entropy, and the
         geometry is compared with its.
     random_state : int, RandomState instance or None, default=0
         Seed of noise, pruning and pairings.
+    layer : str, default=None
+        Name of the layer whose units are measured, as in ``named_modules()`` of the
+        network, in the reference too. None: that of the grid. Units of another layer
+        stand on the sheet of `sktopo.grid.sheet_shape`.
 
     Returns
     -------
     DataFrame
         A row a measure: group; measure; parameter, what it was taken at; value, for
         measures of single units the mean over units that have one; n, the number of
-        images, units or pairs that the value is of.
+        images, units or pairs that the value is of. What the model does not have (a
+        readout, classes) has no rows.
 
     Raises
     ------
     ValueError
-        On an unknown group, or y of another length.
+        On an unknown group or layer, or y of another length.
     TypeError
-        If an estimator holds no topographic classifier.
+        If an estimator holds no network.
 
     See Also
     --------
     measure_activations : The same for plain arrays of any framework.
+    unit_table : A row a unit.
 
     Examples
     --------
@@ -129,9 +138,9 @@ def measure(
     ['group', 'measure', 'parameter', 'value', 'n']
     """
     groups = check_include(include)
-    evaluation = Evaluation(estimator, X, y)
-    _ = evaluation.features  # one pass for all that follows
-    other = None if reference is None else Evaluation(reference, X, y)
+    evaluation = Evaluation.of(estimator, X, y, layer=layer)
+    evaluation.keep()
+    other = None if reference is None else Evaluation.of(reference, X, y, layer=layer)
     seed = check_random_state(random_state).randint(2**31)
     return _take(Given.of(evaluation, other, seed), groups)
 

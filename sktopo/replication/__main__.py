@@ -109,8 +109,9 @@ def main(args=None):
     except KeyboardInterrupt as stopped:
         sys.exit(str(stopped) or "stopped")
     study.results_.to_csv(args.store / "results.csv.gz", index=False)
-    study.report(args.store / "report.html", args.dataset)
     table = claims(study, args.dataset)
+    title = args.dataset.replace("_", " ")
+    study.report(args.store / "report.html", title, claims=table)
     table = table[table["kind"] == "test"]
     shown = ["claim", "contrast", "n", "estimate", "low", "high", "delta", "verdict"]
     print(table[shown].round(3).to_string(index=False))

@@ -25,6 +25,7 @@ from sktopo.replication._judging import (
     spread_per_log_lam,
     stand_beside,
 )
+from sktopo.study import StudyResults, TopographicStudy
 
 # None: as Fashion-MNIST, where no claim is about image noise.
 DATASETS = ("fashion_mnist", "mnist", "mnist_5000", "cifar10")
@@ -331,7 +332,23 @@ def _verdicts_of_version_1(data, dataset):
 # --------------------------------------------------------------------- the table
 
 
-def claims(study, dataset: str | None = None) -> pd.DataFrame:
+# What the reader of the table must know.
+TITLE = "The paper's claims"
+TEXT = (
+    "Tests that were fixed before any full study was run. The value of a seed is the "
+    "mean over lam 0.3, 1 and 3. A row replicates if its p, by Holm's method over all "
+    "rows, those not run with p = 1, is below .05, with the claimed sign and an "
+    "estimate of at least delta; it is reversed if so with the other sign; a two-sided "
+    "row differs. It does not replicate if the 95 % interval lies wholly below delta; "
+    "else it is undecided, or not testable with what was run. A row of two contrasts "
+    "needs both. delta is one standard deviation of the control over seeds, unless the "
+    "claim sets one, such as a fifth of the control's own loss under weight noise."
+)
+
+
+def claims(
+    results: TopographicStudy | StudyResults, dataset: str | None = None
+) -> pd.DataFrame:
     """Judge the paper's claims by tests that were fixed beforehand.
 
     The value of a seed is the mean over lam 0.3, 1 and 3 (to 1e-6), whatever else was
@@ -345,8 +362,9 @@ def claims(study, dataset: str | None = None) -> pd.DataFrame:
 
     Parameters
     ----------
-    study : TopographicStudy
-        A study that was run.
+    results : TopographicStudy or StudyResults
+        A study that was run, or what `sktopo.study.load_results` gives; anything else
+        with a `table` and `seed_pairs` of theirs will do.
     dataset : {"fashion_mnist", "mnist", "mnist_5000", "cifar10"}, default=None
         What it was run on: the claims of image noise are about MNIST ("mnist_5000": a
         part of it) and CIFAR-10. None is as "fashion_mnist".
@@ -357,15 +375,18 @@ def claims(study, dataset: str | None = None) -> pd.DataFrame:
         A row a contrast: claim, text, contrast, kind ("test", or "beside" for what is
         shown without a verdict), n, estimate, low, high, delta, p_t, p_sign_flip,
         p_holm, verdict, note, and verdict_v1: what version 1 of the table, before the
-        pilot, would have said.
+        pilot, would have said. Its `attrs` have a "title" and a "text" that say what it
+        shows.
 
     Raises
     ------
     ValueError
         On an unknown data set, or if a condition has a seed twice at one lam.
     """
-    pairs = study.seed_pairs()  # or the error of a study that was not run
-    return judge_all(study.results_, pairs, dataset)
+    pairs = results.seed_pairs()  # or the error of a study that was not run
+    is_study = isinstance(results, TopographicStudy)
+    table = results.results_ if is_study else results.table
+    return judge_all(table, pairs, dataset)
 
 
 def judge_all(results, pairs, dataset=None):
@@ -383,7 +404,9 @@ def judge_all(results, pairs, dataset=None):
         lines += stand_beside(claim, data, VARIANTS)
     table = settle(lines, fixed_family=True)
     old = table["claim"].map(_verdicts_of_version_1(data, dataset)).fillna("")
-    return table.assign(verdict_v1=old.where(table["kind"] == "test", ""))
+    table = table.assign(verdict_v1=old.where(table["kind"] == "test", ""))
+    table.attrs |= {"title": TITLE, "text": TEXT}
+    return table
 
 
 def measures_read():

@@ -4,34 +4,195 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import multiprocessing
 import tempfile
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from numbers import Real
 from pathlib import Path
 
 import joblib
 import numpy as np
-import pandas as pd
 import safetensors.numpy
 import torch
 from joblib.executor import get_memmapping_executor
 from joblib.parallel import LokyBackend, get_active_backend
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_consistent_length
+from sklearn.utils.multiclass import check_classification_targets
 from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
 
-from sktopo import metrics
+from sktopo._images import validate_images
+from sktopo._labels import as_labels, check_label_types
 from sktopo._measures.registry import GROUPS, measure
-from sktopo._measures.results import COLUMNS
-from sktopo._saving import _serialise
-from sktopo.metrics._checks import correlations
-from sktopo.study._store import MODEL, RESPONSES, table_bytes, table_name
-
-# Images of each class whose responses are kept.
-PER_CLASS = 100
+from sktopo._saving import serialise
+from sktopo.study._guests import as_table
+from sktopo.study._plan import CONTROL, Cell
+from sktopo.study._responses import responses
+from sktopo.study._store import MODEL, RESPONSES, Store, table_bytes, table_name
 
 
-# ----------------------------------------------------------------- in the main process
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a cell lacks, and all that is needed to make it.
+
+    Parameters
+    ----------
+    store : Store
+        Where it is kept.
+    cell : Cell
+        The model.
+    known : dict
+        What the store has of it, as `Store.read_manifest` gives it.
+    missing : list of str
+        Groups of measures to take.
+    estimator : TopographicCNNClassifier
+        What is trained, where there is no model yet.
+    control_settings : dict
+        Parameters of the control of its seed.
+    measures : dict
+        The user's own measures by name.
+    data : dict
+        Checked images and labels.
+    """
+
+    store: Store
+    cell: Cell
+    known: dict
+    missing: list
+    estimator: BaseEstimator
+    control_settings: dict
+    measures: dict
+    data: dict
+
+
+# ------------------------------------------------------------------ the data
+
+
+def check_data(estimator, X_train, y_train, X_test, y_test):
+    """Images and labels, checked, by name; nobody can write to them.
+
+    Parameters
+    ----------
+    estimator : TopographicCNNClassifier
+        Remembers shape and names of the features that it sees.
+    X_train, y_train, X_test, y_test : array-like
+        As `TopographicStudy.run` takes them.
+
+    Returns
+    -------
+    dict
+        Arrays "X_train", "y_train", "X_test" and "y_test".
+    """
+    data = {}
+    for name, X, y in (("train", X_train, y_train), ("test", X_test, y_test)):
+        y = as_labels(y)
+        shape = {"image_shape": estimator.image_shape} if name == "train" else {}
+        X = validate_images(estimator, X, reset=name == "train", **shape)
+        check_consistent_length(X, y)
+        check_classification_targets(y)
+        # views that no guest can write through: all cells see the same values
+        data[f"X_{name}"], data[f"y_{name}"] = _read_only(X), _read_only(y)
+    if len(np.unique(data["y_train"])) < 2:
+        raise ValueError("y_train holds one class only; two are needed.")
+    check_label_types(data["y_test"], np.unique(data["y_train"]))
+    known = np.isin(data["y_test"], data["y_train"])
+    if not known.all():
+        unknown = np.unique(data["y_test"][~known]).tolist()
+        raise ValueError(
+            f"y_test holds classes that y_train does not: {unknown[:10]}. Test on "
+            f"images of the classes that were trained."
+        )
+    return data
+
+
+def _read_only(values):
+    values = values.view()
+    values.flags.writeable = False
+    return values
+
+
+# ------------------------------------------------------------------ all cells
+
+
+def run_plan(plan, store, data, n_jobs, verbose):
+    """Train and measure what a store lacks, controls first.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is to be there.
+    store : Store
+        Where it is kept.
+    data : dict
+        As `check_data` gives it.
+    n_jobs : int
+        Cells at a time, as in joblib.
+    verbose : int
+        Whether to show a bar.
+
+    Returns
+    -------
+    dict
+        The text of the error of each cell that failed.
+    """
+    cells, tasks = plan.cells, {}
+    for cell in cells:
+        task = _task(plan, store, data, cell)
+        if task.missing or RESPONSES not in task.known:
+            tasks[cell] = task
+    errors = {}
+    bar = tqdm(
+        total=len(cells),
+        initial=len(cells) - len(tasks),
+        unit="model",
+        disable=not verbose,
+    )
+    with bar:
+        # measures of the others need the control of their seed
+        for of_control in (True, False):
+            chosen = []
+            for cell, task in tasks.items():
+                if (cell.condition == CONTROL) != of_control:
+                    continue
+                if cell.control in errors:
+                    errors[cell] = f"its control failed: {errors[cell.control]}"
+                    bar.update()
+                else:
+                    chosen.append(task)
+            errors.update(run_cells(chosen, n_jobs, bar))
+    return errors
+
+
+def _task(plan, store, data, cell):
+    known = store.read_manifest(cell)
+    return Task(
+        store,
+        cell,
+        known,
+        [group for group in plan.groups if table_name(group) not in known],
+        plan.estimator(cell),
+        plan.settings(cell.control),
+        plan.measures,
+        data,
+    )
+
+
+@contextlib.contextmanager
+def told_how_to_go_on(folder):
+    """An interruption says what was kept, without the traces of the workers."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = (
+            f"what is finished is in {folder}: call run() again, and it goes on there"
+            if folder
+            else "nothing is kept: give the study a folder, store=..., to go on later"
+        )
+        raise KeyboardInterrupt(f"The study was stopped; {kept}.") from None
+
+
+# ------------------------------------------------------------------ workers
 
 
 class _OneWorker(LokyBackend):
@@ -46,7 +207,7 @@ class _OneWorker(LokyBackend):
         return n_jobs
 
 
-def run_cells(calls, n_jobs, bar):
+def run_cells(tasks, n_jobs, bar):
     """Train and measure cells, in worker processes where there can be some.
 
     A worker that is killed (as when memory runs out) fails the cell that it had, if
@@ -54,8 +215,8 @@ def run_cells(calls, n_jobs, bar):
 
     Parameters
     ----------
-    calls : list of tuple
-        Arguments of `_run_cell`; the second is the cell.
+    tasks : list of Task
+        What is to be done.
     n_jobs : int
         Cells at a time, as in joblib.
     bar : tqdm
@@ -67,48 +228,50 @@ def run_cells(calls, n_jobs, bar):
         The text of the error of each cell that failed.
     """
     errors = {}
-    while calls:
+    while tasks:
         with tempfile.TemporaryDirectory() as marks:
-            done, killed = _run_until_killed(calls, n_jobs, bar, Path(marks))
+            done, killed = _run_until_killed(tasks, n_jobs, bar, Path(marks))
             errors |= done
             started = {int(mark.name) for mark in Path(marks).iterdir()}
         if not killed:
             break
-        suspects = [c for i, c in enumerate(calls) if i in started and c[1] not in done]
-        for call in suspects:
-            errors |= _run_alone(call, bar)
-        ended = {call[1] for call in suspects} | set(done)
+        suspects = [
+            t for i, t in enumerate(tasks) if i in started and t.cell not in done
+        ]
+        for task in suspects:
+            errors |= _run_alone(task, bar)
+        ended = {task.cell for task in suspects} | set(done)
         if not ended:
             raise RuntimeError(
                 "Worker processes end before they have begun. Is there enough memory?"
             )
-        calls = [call for call in calls if call[1] not in ended]
+        tasks = [task for task in tasks if task.cell not in ended]
     return {cell: error for cell, error in errors.items() if error}
 
 
-def _run_until_killed(calls, n_jobs, bar, marks):
+def _run_until_killed(tasks, n_jobs, bar, marks):
     """Errors (or None) of the cells that ended, and whether a worker was killed."""
     done = {}
     parallel = _parallel(n_jobs)
     jobs = (
-        joblib.delayed(_marked)(marks / str(i), i, call) for i, call in enumerate(calls)
+        joblib.delayed(_marked)(marks / str(i), i, task) for i, task in enumerate(tasks)
     )
     try:
         for i, error in parallel(jobs):
-            done[calls[i][1]] = error
+            done[tasks[i].cell] = error
             bar.update()
     except BrokenProcessPool:
         return done, True
     return done, False
 
 
-def _run_alone(call, bar):
+def _run_alone(task, bar):
     with tempfile.TemporaryDirectory() as marks:
-        done, killed = _run_until_killed([call], 1, bar, Path(marks))
+        done, killed = _run_until_killed([task], 1, bar, Path(marks))
     if not killed:
         return done
     bar.update()
-    return {call[1]: "its worker process was killed, twice: is there enough memory?"}
+    return {task.cell: "its worker process was killed, twice: is there enough memory?"}
 
 
 def _parallel(n_jobs):
@@ -132,11 +295,11 @@ def _parallel(n_jobs):
 # --------------------------------------------------------------------- in a worker
 
 
-def _marked(mark, i, call):
+def _marked(mark, i, task):
     """Run a cell; a mark stands while it runs, and stays if the process is killed."""
     with contextlib.suppress(OSError):  # a worker on another machine
         mark.touch()
-    error = _run_cell(*call)
+    error = _run_cell(task)
     mark.unlink(missing_ok=True)
     return i, error
 
@@ -152,41 +315,17 @@ def _one_thread():
         torch.set_num_threads(before)
 
 
-def _run_cell(
-    store,
-    cell,
-    known,
-    missing,
-    reference,
-    estimator,
-    control_settings,
-    own_measures,
-    data,
-):
+def _run_cell(task):
     """Train and measure what a cell lacks; the error's text if that cannot be."""
-    X, y = data["X_test"], data["y_test"]
-    cls = type(estimator)
     try:
         with _one_thread():
-            if MODEL in known:
-                settings = estimator.get_params(deep=False)
-                classifier = store.load_model(cell, settings, cls)
-            else:
-                classifier = estimator.fit(data["X_train"], data["y_train"])
-                # without times a file is the same whoever makes it: the worker of a
-                # killed study may still be at it
-                for epoch in classifier.net_.history:
-                    del epoch["dur"]
-                known = store.add(cell, {MODEL: _serialise(classifier)}, {})
-            control = classifier
-            if cell != reference:
-                control = store.load_model(reference, control_settings, cls)
+            classifier, known = _train(task)
             files = {}
             if RESPONSES not in known:
-                found = responses(classifier, X, y)
+                found = responses(classifier, task.data["X_test"], task.data["y_test"])
                 files[RESPONSES] = safetensors.numpy.save(found)
-            files |= _measure(classifier, X, y, control, missing, own_measures)
-            store.add(cell, files, known)
+            files |= _measure(classifier, task)
+            task.store.add(task.cell, files, known)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and its like must not end the study
@@ -194,10 +333,31 @@ def _run_cell(
     return None
 
 
-def _measure(classifier, X, y, control, groups, own_measures):
+def _train(task):
+    """The fitted classifier of a cell, and what the store has of it."""
+    estimator = task.estimator
+    if MODEL in task.known:
+        settings = estimator.get_params(deep=False)
+        return task.store.load_model(task.cell, settings, type(estimator)), task.known
+    # a clone, so that tasks that wait for the others hold no trained models
+    classifier = clone(estimator).fit(task.data["X_train"], task.data["y_train"])
+    # without times a file is the same whoever makes it: the worker of a killed study
+    # may still be at it
+    for epoch in classifier.net_.history:
+        del epoch["dur"]
+    return classifier, task.store.add(task.cell, {MODEL: serialise(classifier)}, {})
+
+
+def _measure(classifier, task):
     """Tables of the groups that are missing, as files."""
+    X, y = task.data["X_test"], task.data["y_test"]
     files = {}
-    common = [group for group in groups if group in GROUPS]
+    common = [group for group in task.missing if group in GROUPS]
+    control = classifier
+    if task.cell != task.cell.control:
+        control = task.store.load_model(
+            task.cell.control, task.control_settings, type(task.estimator)
+        )
     if common:
         table = measure(
             classifier,
@@ -210,126 +370,9 @@ def _measure(classifier, X, y, control, groups, own_measures):
         for group in common:
             part = table[table["group"] == group]
             files[table_name(group)] = table_bytes(part)
-    for group in groups:
+    for group in task.missing:
         if group not in GROUPS:
             # a guest gets a model of its own, and images that it cannot change
-            found = own_measures[group](copy.deepcopy(classifier), X, y)
+            found = task.measures[group](copy.deepcopy(classifier), X, y)
             files[table_name(group)] = table_bytes(as_table(found, group, len(y)))
     return files
-
-
-def as_table(found, group, n):
-    """What a measure of the user's own gave, as rows of the results.
-
-    Parameters
-    ----------
-    found : float or DataFrame
-        A number, or a table with a column "value" and possibly "measure", "parameter"
-        and "n".
-    group : str
-        Name of the measure.
-    n : int
-        Number of images, where the table has no n.
-
-    Returns
-    -------
-    DataFrame
-        group, measure, parameter, value, n.
-
-    Raises
-    ------
-    ValueError
-        If it is no such thing, or a row comes twice.
-    """
-    if not isinstance(found, pd.DataFrame):
-        if np.ndim(found) > 0:
-            raise _bad_table(group, f"a {type(found).__name__}")
-        number = found.detach() if isinstance(found, torch.Tensor) else found
-        found = pd.DataFrame({"value": [number]})
-    columns = found.columns
-    if columns.nlevels > 1 or columns.has_duplicates or "value" not in columns:
-        raise _bad_table(group, f"columns {columns.tolist()}")
-    if len(found) == 0:
-        raise _bad_table(group, "no rows")
-    defaults = {"measure": group, "parameter": "", "n": n}
-    found = found.assign(**{k: v for k, v in defaults.items() if k not in columns})
-    texts, numbers = partial(_as_text, group), partial(_as_number, group)
-    table = pd.DataFrame(
-        {
-            "group": [group] * len(found),
-            "measure": [texts("measure", v) for v in found["measure"]],
-            "parameter": [texts("parameter", v) for v in found["parameter"]],
-            "value": [numbers("value", v) for v in found["value"]],
-            "n": [numbers("n", v) for v in found["n"]],
-        }
-    )
-    n = table["n"]
-    if not ((n >= 0) & (n < 2**53) & (n == np.floor(n))).all():
-        raise _bad_table(group, f"n = {n.tolist()[:5]}")
-    twice = table.duplicated(["measure", "parameter"])
-    if twice.any():
-        rows = table.loc[twice, ["measure", "parameter"]].drop_duplicates()
-        raise _bad_table(group, f"rows that come twice: {rows.values.tolist()[:5]}")
-    return table[list(COLUMNS)].astype({"n": np.int64})
-
-
-def _bad_table(group, given):
-    return ValueError(
-        f"The measure {group!r} must give a number, or a DataFrame with a column "
-        f"'value' of numbers, at least one row, and possibly 'measure', 'parameter' "
-        f"(text of one line, no row twice) and 'n' (whole numbers); got {given}."
-    )
-
-
-def _as_text(group, name, value):
-    missing = value is None or (np.ndim(value) == 0 and pd.isna(value))
-    text = str(value)
-    readable = text.encode("utf-8", "replace").decode() == text
-    if missing or not readable or "\0" in text or len(f"{text}.".splitlines()) > 1:
-        raise _bad_table(group, f"{value!r} in {name!r}")
-    return text
-
-
-def _as_number(group, name, value):
-    if value is pd.NA:
-        return np.nan
-    kinds = isinstance(value, Real | np.bool_) or getattr(value, "ndim", None) == 0
-    if not kinds or np.iscomplexobj(value) or np.ma.is_masked(value):
-        raise _bad_table(group, f"{value!r} in {name!r}")
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise _bad_table(group, f"a number beyond float64 in {name!r}") from error
-
-
-def responses(classifier, X, y):
-    """What the study keeps of a model's responses; see `response_shapes`."""
-    classes = classifier.classes_
-    A = classifier.transform(X)
-    rows = [np.flatnonzero(y == label)[:PER_CLASS] for label in classes]
-    rows = np.sort(np.concatenate(rows))
-    r = correlations(A.astype(np.float64))[np.triu_indices(A.shape[1], k=1)]
-    precision = metrics.average_precision(A, y, classes)
-    experts = metrics.expert_units(A, y, classes=classes)
-    return {
-        "activations": A[rows],
-        "class_means": metrics.class_means(A, y).astype(np.float32),
-        "readout": classifier.readout_weights_,
-        "average_precision": precision,
-        "experts": experts.astype(np.uint8),
-        "correlations": r[~np.isnan(r)].astype(np.float32),
-        "rows": rows.astype(np.int64),
-    }
-
-
-def response_shapes(n_units, n_classes):
-    """Shapes of `responses`; None where the data decide."""
-    return {
-        "activations": (None, n_units),
-        "class_means": (None, n_units),
-        "readout": (n_classes, n_units),
-        "average_precision": (n_units, n_classes),
-        "experts": (n_units, n_classes),
-        "correlations": (None,),
-        "rows": (None,),
-    }

@@ -21,7 +21,6 @@ from safetensors import SafetensorError
 
 from sktopo._files import (
     LIBRARY_VERSIONS,
-    describe,
     differences,
     name_backbone,
     open_regular,
@@ -31,6 +30,8 @@ from sktopo._files import (
 )
 from sktopo._measures.results import COLUMNS
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.study._kept import read_kept
+from sktopo.study._plan import Cell
 
 # In format 1 the backbone "auto" stood for other networks.
 FORMAT = 2
@@ -38,35 +39,18 @@ FORMAT = 2
 MEASURES = 3
 MODEL, RESPONSES = "model.safetensors", "responses.safetensors"
 _TABLE_NAME = re.compile(r"measures_[\w.~%-]+\.csv", re.ASCII)
+STUDY = "study.json"
+# Parts of it that are those of every study of a store, and that studies add to.
+IDENTITY, ADDED = ("random_state", "estimator", "data"), ("conditions", "measures")
+_ONCE_MORE = "Run the study on its store once more, and what is lost is made again."
 # What reading a file that is no such file may raise.
 _MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 # What files can need at most, in bytes.
 _MOST_JSON, _MOST_TABLE, _MOST_TENSORS = 2**24, 2**26, 2**32
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One model of a study: a condition, a weight of the spatial loss, a seed."""
-
-    condition: str
-    lam: float
-    seed: int
-
-    @property
-    def folder(self):
-        name = quote(self.condition, safe="")
-        return f"{name}__lam_{self.lam:.15g}__seed_{self.seed}"
-
-    def __str__(self):
-        return f"{self.condition}, lam {self.lam:g}, seed {self.seed}"
-
-
-def describe_settings(settings):
-    """Parameters of an estimator, whole, as JSON can hold them."""
-    described = {name: describe(value, name) for name, value in settings.items()}
-    if "callbacks" in described:
-        described["callbacks"] = described["callbacks"] or []
-    return described
+class _DamagedError(ValueError):
+    """A file of a store does not hold what it should."""
 
 
 class Store:
@@ -91,15 +75,15 @@ class Store:
 
     # ------------------------------------------------------------ the study itself
 
-    def open(self, configuration, conditions, measures, defaults, n_channels):
+    def open(self, described, defaults, n_channels):
         """Make the folder, or refuse one that belongs to another study.
 
         Parameters
         ----------
-        configuration : dict
-            random_state, estimator (parameters and "class") and data, described.
-        conditions, measures : dict
-            Described settings and measures of the user's own, by name.
+        described : dict
+            What `study.json` is to hold: random_state, estimator (parameters and
+            "class"), data, which must be those of the store; conditions and measures,
+            by name, which are added to its; and what is kept of this study alone.
         defaults : dict
             Described defaults of the estimator's parameters, for stores that were made
             before a parameter was.
@@ -109,7 +93,7 @@ class Store:
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"The store {self.folder} is a file; give a folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
-        path, lock = self.folder / "study.json", self.folder / "study.lock"
+        path, lock = self.folder / STUDY, self.folder / "study.lock"
         if os.path.lexists(lock) and (lock.is_symlink() or not lock.is_file()):
             raise ValueError(f"{lock} is a link or no regular file. Remove it.")
         with FileLock(lock):  # two studies may open one empty folder
@@ -124,13 +108,52 @@ class Store:
             else:
                 estimator = {**defaults, **found["estimator"]}
                 found = {"measures": {}, **found, "estimator": estimator}
-                self._compare(found, configuration, conditions, measures)
-            content = {"format": FORMAT, "versions": found["versions"], **configuration}
-            content["conditions"] = found["conditions"] | conditions
-            content["measures"] = found["measures"] | measures
+                self._compare(found, described)
+            content = {"format": FORMAT, "versions": found["versions"], **described}
+            for part in ADDED:
+                content[part] = found[part] | described[part]
             text = json.dumps(content, indent=1)
             if found.get("text") != text:
                 write_atomically(path, text.encode())
+
+    def read_kept(self):
+        """The study that ran last, as the store keeps it; see `Kept`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        ValueError
+            If it is no store of a study, if the store was made before results could be
+            read without the data, or if it is damaged.
+        """
+        path = self.folder / STUDY
+        if not self.folder.exists():
+            raise FileNotFoundError(f"There is no folder {self.folder}.")
+        if not self.folder.is_dir():
+            raise ValueError(f"{self.folder} is a file; give the folder of a study.")
+        if not os.path.lexists(path):
+            raise ValueError(
+                f"{self.folder} is not the store of a study: it holds no study.json. "
+                f"Give the folder that a study was given as store=..., and that it was "
+                f"run with."
+            )
+        try:
+            found = read_json_object(path, _MOST_JSON)
+            if found["format"] not in (1, FORMAT):
+                raise ValueError(f"it has format {found['format']!r}")
+            if "plan" in found:
+                return read_kept(found)
+        except (OSError, *_MALFORMED) as error:
+            raise ValueError(
+                f"{path} cannot be read ({type(error).__name__}: {error}). Run the "
+                f"study on its store once more, or restore that file."
+            ) from error
+        raise ValueError(
+            f"The store {self.folder} was made before results could be read without "
+            f"the data. Run the study on it once more, with its data: models are kept, "
+            f"and what else is needed is added."
+        )
 
     def _read_study(self, path, n_channels):
         if not os.path.lexists(path):
@@ -158,16 +181,17 @@ class Store:
             ) from error
         return found | {"text": text}
 
-    def _compare(self, found, configuration, conditions, measures):
-        wanted = json.loads(json.dumps([configuration, conditions, measures]))
+    def _compare(self, found, described):
+        wanted = json.loads(json.dumps(described))
         parts = []
-        for part, here in wanted[0].items():
-            parts += differences(part, found.get(part), here)
-        for kind, name in (("conditions", "condition"), ("measures", "measure")):
-            here, there = wanted[1 + (kind == "measures")], found[kind]
+        for part in IDENTITY:
+            parts += differences(part, found.get(part), wanted[part])
+        for kind in ADDED:
+            here, there = wanted[kind], found[kind]
             for key in here:
                 if key in there:
-                    parts += differences(f"{name} {key}", there[key], here[key])
+                    name = f"{kind.removesuffix('s')} {key}"
+                    parts += differences(name, there[key], here[key])
         if parts:
             raise ValueError(
                 f"The store {self.folder} belongs to another study: "
@@ -231,12 +255,54 @@ class Store:
         ValueError
             If the folder holds a link, or files of another model or of no store.
         """
+        try:
+            return self._whole(cell, self._listed(cell))
+        except _DamagedError as error:
+            warnings.warn(
+                f"{error}; the model ({cell}) is trained again.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return {}
+
+    def lacks(self, cell, groups):
+        """What a cell has not got of what the results are made of.
+
+        Parameters
+        ----------
+        cell : Cell
+            The model.
+        groups : list of str
+            Groups of measures.
+
+        Returns
+        -------
+        list of str
+            Names of files.
+
+        Raises
+        ------
+        ValueError
+            If a file is damaged or missing, and as `read_manifest`.
+        """
+        try:
+            files = self._listed(cell)
+        except _DamagedError as error:
+            raise ValueError(f"{error}. {_ONCE_MORE}") from None
+        wanted = [RESPONSES, *map(table_name, groups)]
+        for name in wanted:
+            if name in files and self._sha(cell, name) != files[name]:
+                raise ValueError(
+                    f"{self.path(cell, name)} is damaged or missing. {_ONCE_MORE}"
+                )
+        return [name for name in wanted if name not in files]
+
+    def _listed(self, cell):
+        """The files that the manifest of a cell lists, with their hashes."""
         path = self.path(cell, "cell.json")
         if not self._has_folder(cell) or not os.path.lexists(path):
             return {}
         content = self._read_cell(path)
-        if content is None:
-            return {}
         self._check_owner(cell, content, path)
         files = {}
         for name, sha in content["files"].items():
@@ -247,11 +313,11 @@ class Store:
                 )
             if name == MODEL or content.get("measures") == MEASURES:
                 files[name] = sha
-        return self._whole(cell, files)
+        return files
 
-    def _read_cell(self, path):
-        """The content of a manifest; None, with a warning, where it is damaged."""
-        damage = None
+    @staticmethod
+    def _read_cell(path):
+        """The content of a manifest, or a _DamagedError."""
         try:
             content = json.loads(read_regular(path, _MOST_JSON))
             names = [*content["files"].values(), content["condition"]]
@@ -262,23 +328,9 @@ class Store:
                 raise TypeError("lam and seed are numbers")
         except RecursionError:
             raise ValueError(f"{path} is nested too deeply. Remove it.") from None
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-        ) as error:
-            damage = error
-        if damage is None:
-            return content
-        model = path.parent.name
-        warnings.warn(
-            f"{path} is damaged ({damage}); the model ({model}) is trained again.",
-            UserWarning,
-            stacklevel=5,
-        )
-        return None
+        except _MALFORMED as error:
+            raise _DamagedError(f"{path} is damaged ({error})") from error
+        return content
 
     @staticmethod
     def _check_owner(cell, content, path):
@@ -303,7 +355,7 @@ class Store:
             f"{'are' if len(damaged) > 1 else 'is'} damaged or missing: "
             f"{'the model is trained and ' if lost else ''}measured again.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
         return {} if lost else whole
 

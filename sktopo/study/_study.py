@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Integral
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import FitFailedWarning
-from sklearn.utils import check_consistent_length
-from sklearn.utils.multiclass import check_classification_targets
-from tqdm.auto import tqdm
 
-from sktopo import metrics
-from sktopo._files import describe, digest
-from sktopo._images import validate_images
-from sktopo._labels import as_labels, check_label_types
-from sktopo._measures.registry import GROUPS, check_include
-from sktopo._measures.results import parameter_in_words, renamed, select_one
-from sktopo._numbers import as_number, elements
+from sktopo._files import digest
 from sktopo.classifier import TopographicCNNClassifier
-from sktopo.grid import Grid
-from sktopo.study._run import response_shapes, run_cells
-from sktopo.study._statistics import compare, summarise
-from sktopo.study._store import RESPONSES, Cell, Store, describe_settings, table_name
+from sktopo.study._kept import keep_labels, keep_plan
+from sktopo.study._plan import CONTROL, FIRST_SEED, Plan, describe_estimator
+from sktopo.study._results import collect
+from sktopo.study._run import check_data, run_plan, told_how_to_go_on
+from sktopo.study._store import Store
 
 __all__ = ["TopographicStudy"]
-
-CONTROL = "control"
-# Study seeds start here, apart from those of trials beforehand.
-FIRST_SEED = 100
-REPRESENTATIONS = ("activations", "class_means", "post_relu", "readout")
-# Parameters that change nothing about a trained model.
-_FREE = ("lam", "random_state", "verbose", "warm_start")
-# Names become names of folders and files, whose length is bounded.
-LONGEST_NAME = 60
 
 
 class TopographicStudy(BaseEstimator):
@@ -64,7 +46,7 @@ class TopographicStudy(BaseEstimator):
     lams : sequence of float, default=(0.1, 0.3, 0.5, 1, 2, 3)
         Weights of the spatial loss.
     n_seeds : int, default=10
-        Models of each condition and lam; their seeds are 100, 101, ...
+        Models of each condition and lam.
     include : "all" or sequence of str, default="all"
         Groups of measures, as in `sktopo.measure`.
     store : str or path-like, default=None
@@ -86,6 +68,8 @@ class TopographicStudy(BaseEstimator):
         Further measures, called as ``f(classifier, X_test, y_test)``, which give a
         number, or a DataFrame with a column "value" and possibly "measure",
         "parameter" and "n". The name is the group.
+    first_seed : int, default=100
+        The seeds are this number and those that follow: 100, 101, ...
 
     Attributes
     ----------
@@ -155,6 +139,7 @@ class TopographicStudy(BaseEstimator):
         *,
         conditions: Mapping[str, dict] | None = None,
         measures: Mapping[str, Callable] | None = None,
+        first_seed: int = FIRST_SEED,
     ):
         self.estimator = estimator
         self.topo_losses = topo_losses
@@ -167,8 +152,19 @@ class TopographicStudy(BaseEstimator):
         self.verbose = verbose
         self.conditions = conditions
         self.measures = measures
+        self.first_seed = first_seed
 
-    # ------------------------------------------------------------------- the plan
+    def _plan(self):
+        """What is to be run, checked."""
+        for name in ("topo_losses", "lams", "include"):
+            if isinstance(values := getattr(self, name), Iterator):
+                setattr(self, name, list(values))  # it can be read but once
+        settings = self.get_params(deep=False)
+        for name in ("store", "n_jobs", "verbose"):
+            del settings[name]
+        plan = Plan(**settings)
+        self.conditions_ = plan.conditions
+        return plan
 
     def cells(self) -> pd.DataFrame:
         """List the models of the study, without training any.
@@ -178,129 +174,8 @@ class TopographicStudy(BaseEstimator):
         DataFrame
             A row a model: condition, lam, seed.
         """
-        self._check_parameters()
-        return pd.DataFrame(self._cells(), columns=["condition", "lam", "seed"])
-
-    def _check_parameters(self):
-        if self.estimator is not None and not isinstance(
-            self.estimator, TopographicCNNClassifier
-        ):
-            raise TypeError(
-                f"estimator must be a TopographicCNNClassifier or None; got "
-                f"{type(self.estimator).__name__}."
-            )
-        for name in ("topo_losses", "lams", "include"):
-            if isinstance(values := getattr(self, name), Iterator):
-                setattr(self, name, list(values))  # it can be read but once
-        if not isinstance(self.n_seeds, Integral) or self.n_seeds < 1:
-            raise ValueError(
-                f"n_seeds must be an integer of 1 or more; got {self.n_seeds!r}."
-            )
-        if not isinstance(self.random_state, Integral) or self.random_state < 0:
-            raise ValueError(
-                f"random_state must be an integer of 0 or more, so that the study can "
-                f"be repeated; got {self.random_state!r}."
-            )
-        lams = [_rounded(lam) for lam in elements(self.lams, "lams")]
-        if not all(lam is not None and 0 <= lam < np.inf for lam in lams):
-            raise ValueError(
-                f"lams must be finite numbers of 0 or more; got {self.lams}."
-            )
-        self._lams = list(dict.fromkeys(lams))
-        self._base = TopographicCNNClassifier()
-        if self.estimator is not None:
-            self._base = clone(self.estimator)
-        self.conditions_ = self._make_conditions()
-        self._groups = self._check_groups()
-
-    def _make_conditions(self):
-        losses = self.topo_losses
-        losses = [losses] if isinstance(losses, str) or callable(losses) else losses
-        found = {CONTROL: {"topo_loss": None}}
-        for loss in losses or ():
-            if loss is None:  # the control is there already
-                continue
-            name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
-            if not isinstance(name, str):
-                raise ValueError(
-                    f"topo_losses holds {loss!r}, which has no name; name it in "
-                    f"conditions={{'my_loss': {{'topo_loss': ...}}}}."
-                )
-            if name in found and found[name]["topo_loss"] is not loss:
-                raise ValueError(
-                    f"topo_losses holds two conditions named {name!r} ({CONTROL!r} is "
-                    f"always there). Give one of them a name of its own, in "
-                    f"conditions={{'my_loss': {{'topo_loss': ...}}}}."
-                )
-            found[name] = {"topo_loss": loss}
-        conditions = {} if self.conditions is None else self.conditions
-        if not isinstance(conditions, Mapping):
-            raise TypeError(
-                f"conditions must map names to settings, such as "
-                f"{{'no_dropout': {{'dropout': 0.0}}}}; got {conditions!r}."
-            )
-        for name, settings in conditions.items():
-            if not isinstance(settings, Mapping):
-                raise TypeError(
-                    f"The settings of condition {name!r} must be a dict of parameters "
-                    f"of the classifier; got {settings!r}."
-                )
-            if name in found or not _is_name(name):
-                raise ValueError(
-                    f"conditions needs names of their own, not {name!r}; taken are "
-                    f"{sorted(found)}. A name is text of one line and up to "
-                    f"{LONGEST_NAME} letters."
-                )
-            if "random_state" in settings:
-                raise ValueError(
-                    f"Condition {name!r} sets random_state, which the study's seeds do."
-                )
-            lam = _rounded(settings.get("lam"))
-            found[name] = {**settings} if lam is None else {**settings, "lam": lam}
-        for name, settings in found.items():
-            try:
-                clone(self._base).set_params(**settings)._validate_params()
-            except (ValueError, TypeError) as error:
-                raise type(error)(f"Condition {name!r}: {error}") from error
-        return found
-
-    def _check_groups(self):
-        include = check_include(self.include)
-        own = {} if self.measures is None else self.measures
-        if not isinstance(own, Mapping):
-            raise TypeError(f"measures must map names to callables; got {own!r}.")
-        if clash := [
-            name
-            for name in own
-            if name in GROUPS or not _is_name(name) or not callable(own[name])
-        ]:
-            raise ValueError(
-                f"measures must be callables under names of their own, not {clash}. A "
-                f"name is text of one line and up to {LONGEST_NAME} letters."
-            )
-        if not include and not own:
-            raise ValueError("include and measures are empty: nothing to measure.")
-        return [*include, *own]
-
-    def _cells(self):
-        cells = []
-        for name, settings in self.conditions_.items():
-            params = {**self._base.get_params(deep=False), **settings}
-            lams = [settings["lam"]] if "lam" in settings else self._lams
-            if params["topo_loss"] is None:
-                lams = [0.0]
-            seeds = range(FIRST_SEED, FIRST_SEED + self.n_seeds)
-            cells += [Cell(name, lam, seed) for lam in lams for seed in seeds]
-        return cells
-
-    def _estimator(self, cell):
-        settings = {**self.conditions_[cell.condition], "lam": cell.lam, "verbose": 0}
-        sequence = np.random.SeedSequence([int(self.random_state), cell.seed])
-        seed = int(sequence.generate_state(1)[0])
-        # cloned again, so that no cell changes what the settings hold
-        return clone(clone(self._base).set_params(**settings, random_state=seed))
-
-    # ------------------------------------------------------------------- running
+        cells = self._plan().cells
+        return pd.DataFrame(cells, columns=["condition", "lam", "seed"])
 
     def run(
         self,
@@ -335,144 +210,29 @@ class TopographicStudy(BaseEstimator):
         """
         for name in ("results_", "failures_"):  # of an earlier run
             vars(self).pop(name, None)
-        self._check_parameters()
-        data = self._check_data(X_train, y_train, X_test, y_test)
+        plan = self._plan()
+        data = check_data(plan.base, X_train, y_train, X_test, y_test)
         with contextlib.ExitStack() as stack:
-            folder = self.store
-            if folder is None:
+            if self.store is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
-            store = Store(self._place() if self.store is not None else folder)
-            self._open(store, data)
-            cells = self._cells()
-            with _told_how_to_go_on(None if self.store is None else store.folder):
-                errors = self._compute(store, cells, data)
-            finished = [cell for cell in cells if cell not in errors]
-            self._collect(store, finished, np.unique(data["y_train"]))
-        self.n_images_ = {part: len(data[f"y_{part}"]) for part in ("train", "test")}
-        self.labels_, self.classes_ = data["y_test"], np.unique(data["y_train"])
-        rows = [(c.condition, c.lam, c.seed, text) for c, text in errors.items()]
-        self.failures_ = pd.DataFrame(
-            rows, columns=["condition", "lam", "seed", "error"]
-        )
-        self._report_failures(errors, len(cells))
+            else:
+                folder = self._place()
+            store = Store(folder)
+            store.open(*_described(plan, data))
+            with told_how_to_go_on(None if self.store is None else store.folder):
+                errors = run_plan(plan, store, data, self.n_jobs, self.verbose)
+            found = collect(store, store.read_kept(), errors)
+            found.responses = dict(found.responses)  # whatever becomes of the store
+        self._found = found
+        self.n_images_, self.failures_ = found.n_images, found.failures
+        self.classes_, self.labels_ = np.unique(data["y_train"]), data["y_test"]
+        if len(found.table):
+            self.results_ = found.table
+        _report_failures(errors, len(plan.cells))
         return self
 
-    def _check_data(self, X_train, y_train, X_test, y_test):
-        data = {}
-        estimator = self._base
-        for name, X, y in (("train", X_train, y_train), ("test", X_test, y_test)):
-            y = as_labels(y)
-            shape = {"image_shape": estimator.image_shape} if name == "train" else {}
-            X = validate_images(estimator, X, reset=name == "train", **shape)
-            check_consistent_length(X, y)
-            check_classification_targets(y)
-            # views that no guest can write through: all cells see the same values
-            data[f"X_{name}"], data[f"y_{name}"] = _read_only(X), _read_only(y)
-        if len(np.unique(data["y_train"])) < 2:
-            raise ValueError("y_train holds one class only; two are needed.")
-        check_label_types(data["y_test"], np.unique(data["y_train"]))
-        known = np.isin(data["y_test"], data["y_train"])
-        if not known.all():
-            unknown = np.unique(data["y_test"][~known]).tolist()
-            raise ValueError(
-                f"y_test holds classes that y_train does not: {unknown[:10]}. Test on "
-                f"images of the classes that were trained."
-            )
-        return data
-
-    def _open(self, store, data):
-        """Make the store, or see that it belongs to this study."""
-        store.open(
-            {
-                "random_state": int(self.random_state),
-                "estimator": _describe_estimator(self._base),
-                "data": {name: digest(values) for name, values in data.items()},
-            },
-            {name: describe_settings(s) for name, s in self.conditions_.items()},
-            {name: describe(f, name) for name, f in (self.measures or {}).items()},
-            _describe_estimator(TopographicCNNClassifier()),
-            self._base.image_shape_[0],
-        )
-
-    def _compute(self, store, cells, data):
-        """Run what is missing, controls first; errors by cell."""
-        tasks = {}
-        for cell in cells:
-            known = store.read_manifest(cell)
-            missing = [g for g in self._groups if table_name(g) not in known]
-            if missing or RESPONSES not in known:
-                tasks[cell] = (cell, known, missing)
-        errors = {}
-        bar = tqdm(
-            total=len(cells),
-            initial=len(cells) - len(tasks),
-            unit="model",
-            disable=not self.verbose,
-        )
-        with bar:
-            # measures of the others need the control of their seed
-            for of_control in (True, False):
-                chosen = []
-                for cell, task in tasks.items():
-                    if (cell.condition == CONTROL) != of_control:
-                        continue
-                    reference = Cell(CONTROL, 0.0, cell.seed)
-                    if reference in errors:
-                        errors[cell] = f"its control failed: {errors[reference]}"
-                        bar.update()
-                    else:
-                        chosen.append(self._call(store, *task, reference, data))
-                errors.update(run_cells(chosen, self.n_jobs, bar))
-        return errors
-
-    def _call(self, store, cell, known, missing, reference, data):
-        """What `_run_cell` is called with for a cell."""
-        return (
-            store,
-            cell,
-            known,
-            missing,
-            reference,
-            self._estimator(cell),
-            self._settings(reference),
-            dict(self.measures or {}),
-            data,
-        )
-
-    def _collect(self, store, cells, classes):
-        """Results of the finished cells, into memory."""
-        tables, self._responses = [], {}
-        for cell in cells:
-            parts = [store.read_table(cell, group) for group in self._groups]
-            table = pd.concat(parts, ignore_index=True)
-            table.insert(0, "condition", cell.condition)
-            table.insert(1, "lam", cell.lam)
-            table.insert(2, "seed", cell.seed)
-            tables.append(table)
-            n_units = Grid(self._settings(cell)["grid_shape"]).n_units
-            shapes = response_shapes(n_units, len(classes))
-            self._responses[cell] = store.read_responses(cell, shapes)
-        if tables:
-            self.results_ = pd.concat(tables, ignore_index=True)
-
-    def _report_failures(self, errors, n_cells):
-        if not errors:
-            return
-        cell, error = next(iter(errors.items()))
-        message = (
-            f"{len(errors)} of {n_cells} models could not be trained or measured; the "
-            f"first ({cell}): {error}"
-        )
-        if len(errors) == n_cells:
-            raise ValueError(message)
-        warnings.warn(
-            f"{message} The results are without them; see failures_.",
-            FitFailedWarning,
-            stacklevel=3,
-        )
-
     def load_model(
-        self, condition: str, lam: float | None = None, seed: int = FIRST_SEED
+        self, condition: str, lam: float | None = None, seed: int | None = None
     ) -> TopographicCNNClassifier:
         """Read a trained model from the store.
 
@@ -482,8 +242,8 @@ class TopographicStudy(BaseEstimator):
             Name of the condition.
         lam : float, default=None
             Weight of the spatial loss. None: the only one of the condition.
-        seed : int, default=100
-            Seed.
+        seed : int, default=None
+            Seed. None: the first of the study.
 
         Returns
         -------
@@ -499,17 +259,10 @@ class TopographicStudy(BaseEstimator):
             raise ValueError(
                 "This study keeps no models; give it a folder, store=..., and run it."
             )
-        self._check_parameters()
-        lam = None if lam is None else _rounded(lam)
-        cells = [c for c in self._cells() if c.condition == condition]
-        chosen = [c for c in cells if c.seed == seed and lam in (None, c.lam)]
-        if len(chosen) != 1:
-            raise ValueError(
-                f"No single model has condition={condition!r}, lam={lam}, seed={seed}; "
-                f"see cells()."
-            )
+        plan = self._plan()
+        cell = plan.find(condition, lam, plan.seeds[0] if seed is None else seed)
         store = Store(self._place())
-        return store.load_model(chosen[0], self._settings(chosen[0]), type(self._base))
+        return store.load_model(cell, plan.settings(cell), type(plan.base))
 
     def _place(self):
         """The folder of the store, found once, whatever the working directory later."""
@@ -519,15 +272,15 @@ class TopographicStudy(BaseEstimator):
             self._placed = self.store, place
         return place
 
-    def _settings(self, cell):
-        return self._estimator(cell).get_params(deep=False)
-
     # ------------------------------------------------------------------- reading
 
-    def _finished(self):
+    def _results(self):
+        """What the last run found, with `results_` as they are now."""
         if not hasattr(self, "results_"):
             raise ValueError("This study has no results yet; call run() first.")
-        return self.results_
+        return dataclasses.replace(
+            self._found, table=self.results_, failures=self.failures_
+        )
 
     def summary(self) -> pd.DataFrame:
         """Mean and interval over seeds, of every measure.
@@ -539,7 +292,7 @@ class TopographicStudy(BaseEstimator):
             parameter, mean, standard_error, low and high (Student-t 95 % interval, nan
             for one seed), n_seeds (models with a defined value), n_undefined.
         """
-        return summarise(self._finished())
+        return self._results().summary()
 
     def compare(self, to: str = CONTROL) -> pd.DataFrame:
         """Differences of every condition from another one, paired by seed.
@@ -564,7 +317,7 @@ class TopographicStudy(BaseEstimator):
         ValueError
             If there is no such condition.
         """
-        return compare(self._finished(), to)
+        return self._results().compare(to)
 
     def claims(self, dataset: str | None = None) -> pd.DataFrame:
         """Judge the paper's claims: see `sktopo.replication.claims`.
@@ -588,7 +341,7 @@ class TopographicStudy(BaseEstimator):
         --------
         sktopo.replication.claims : What the verdicts mean.
         """
-        from sktopo.replication._claims import claims
+        from sktopo.replication import claims
 
         return claims(self, dataset)
 
@@ -608,28 +361,7 @@ class TopographicStudy(BaseEstimator):
         --------
         sktopo.metrics.consistency : The measure.
         """
-        self._finished()
-        rows = []
-        for (condition, lam), responses in self._by_condition():
-            for name in REPRESENTATIONS:
-                found = _consistency(responses, name)
-                if found is not None:
-                    low, high = found.interval
-                    row = (found.mean, found.standard_error, low, high)
-                    counts = (found.n_models, found.n_rows)
-                    rows.append((condition, lam, name, *row, *counts))
-        columns = ["condition", "lam", "representation", "mean", "standard_error"]
-        return pd.DataFrame(
-            rows, columns=[*columns, "low", "high", "n_seeds", "n_rows"]
-        )
-
-    def _by_condition(self):
-        """Responses of all seeds, by condition and lam."""
-        groups = {}
-        for cell, responses in self._responses.items():
-            seeds = groups.setdefault((cell.condition, cell.lam), {})
-            seeds[cell.seed] = responses
-        return groups.items()
+        return self._results().consistency()
 
     def seed_pairs(self) -> pd.DataFrame:
         """How alike the dissimilarity matrices of each pair of seeds are.
@@ -641,20 +373,7 @@ class TopographicStudy(BaseEstimator):
             second (their seeds), correlation (Pearson's r of the matrices of their
             activations).
         """
-        self._finished()
-        tables = []
-        for (condition, lam), responses in self._by_condition():
-            found = _consistency(responses, "activations")
-            if found is not None:
-                seeds = np.array(list(responses))
-                pairs = found.pairs.assign(condition=condition, lam=lam)
-                for end in ("first", "second"):
-                    pairs[end] = seeds[pairs[end]]
-                tables.append(pairs)
-        columns = ["condition", "lam", "first", "second", "correlation"]
-        if not tables:
-            return pd.DataFrame(columns=columns)
-        return pd.concat(tables, ignore_index=True)[columns]
+        return self._results().seed_pairs()
 
     def plot(
         self,
@@ -693,100 +412,59 @@ class TopographicStudy(BaseEstimator):
             If there is no such measure, or if it is one of several groups or was taken
             at several parameters.
         """
-        from sktopo.plotting import LambdaCurveDisplay
+        found = self._results()
+        return found.plot(measure, parameter, ax, group=group, **conditions)
 
-        if parameter is not None:
-            measure, conditions["parameter"] = renamed(measure, parameter)
-        if group is not None:
-            conditions["group"] = group
-        table = select_one(self._finished(), measure, **conditions)
-        other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
-        group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]
-        label = measure.replace("_", " ") if group in GROUPS else measure
-        label += f"\n({parameter_in_words(parameter)})" if parameter else ""
-        return LambdaCurveDisplay(
-            table[~other_controls],
-            label,
-            CONTROL,
-            conditions=list(self.conditions_),
-        ).plot(ax=ax)
-
-    def report(self, path: str | os.PathLike, dataset: str | None = None) -> None:
-        """Write one self-contained HTML page: settings, claims, figures and data.
+    def report(
+        self,
+        path: str | os.PathLike,
+        dataset: str | None = None,
+        *,
+        claims: pd.DataFrame | None = None,
+    ) -> None:
+        """Write one self-contained HTML page: settings, figures, tables and data.
 
         Parameters
         ----------
         path : str or path-like
             Where to write, by custom ending in ``.html``.
         dataset : str, default=None
-            Name of the data set, for the title and `claims`.
+            Name of the data set, for the title.
+        claims : DataFrame, default=None
+            Claims that were judged by the results, to be shown with them, as `claims`
+            gives them. None: there are none on the page.
 
         Raises
         ------
         ImportError
             Without matplotlib (the extra `plot`).
         """
-        from sktopo.study._report import write_report
-
-        self._finished()
-        write_report(self, path, dataset)
+        self._results().report(path, dataset, claims=claims)
 
 
-def _consistency(responses, name):
-    """`metrics.consistency` of several seeds' responses, or None where it cannot be."""
-    representations = [_representation(r, name) for r in responses.values()]
-    if len(representations) < 2 or len(representations[0]) < 3:
-        return None
-    return metrics.consistency(representations)
+def _described(plan, data):
+    """What `Store.open` is called with."""
+    described = plan.describe() | {
+        "data": {name: digest(values) for name, values in data.items()},
+        "plan": keep_plan(plan),
+        "labels": keep_labels(data["y_train"], data["y_test"]),
+    }
+    defaults = describe_estimator(TopographicCNNClassifier())
+    return described, defaults, plan.base.image_shape_[0]
 
 
-def _representation(responses, name):
-    if name == "post_relu":
-        return np.maximum(responses["activations"], 0)
-    return responses[name]
-
-
-# ------------------------------------------------------------------ what is given
-
-
-def _rounded(lam):
-    """A lam to 12 digits, so that 0.1 + 0.2 is 0.3: one number is one cell.
-
-    None for what is no number.
-    """
-    number = as_number(lam, "lam")
-    return None if number is None else float(f"{number:.12g}")
-
-
-def _describe_estimator(estimator):
-    """Its class, and all parameters that make a trained model what it is."""
-    params = estimator.get_params(deep=False)
-    fixed = {name: value for name, value in params.items() if name not in _FREE}
-    return {**describe_settings(fixed), "class": describe(type(estimator), "class")}
-
-
-def _is_name(name):
-    """Whether a name can stand in a table, and be the name of a file."""
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        return False
-    return name.isprintable() and len(quote(name, safe="")) <= 200
-
-
-def _read_only(values):
-    values = values.view()
-    values.flags.writeable = False
-    return values
-
-
-@contextlib.contextmanager
-def _told_how_to_go_on(folder):
-    """An interruption says what was kept, without the traces of the workers."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = (
-            f"what is finished is in {folder}: call run() again, and it goes on there"
-            if folder
-            else "nothing is kept: give the study a folder, store=..., to go on later"
-        )
-        raise KeyboardInterrupt(f"The study was stopped; {kept}.") from None
+def _report_failures(errors, n_cells):
+    if not errors:
+        return
+    cell, error = next(iter(errors.items()))
+    message = (
+        f"{len(errors)} of {n_cells} models could not be trained or measured; the "
+        f"first ({cell}): {error}"
+    )
+    if len(errors) == n_cells:
+        raise ValueError(message)
+    warnings.warn(
+        f"{message} The results are without them; see failures_.",
+        FitFailedWarning,
+        stacklevel=3,
+    )

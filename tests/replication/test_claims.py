@@ -1,11 +1,13 @@
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from sktopo.replication import claims as public_claims
 from sktopo.replication._claims import CLAIMS, DATASETS, VERSION_1
 from sktopo.replication._claims import judge_all as claims
 from sktopo.replication._judging import LAMS, _consistency_slope
@@ -772,24 +774,26 @@ def test_version_1_counted_what_was_tested(rng):
 # ------------------------------------------------------------------ the report
 
 
-@pytest.mark.parametrize(
-    ("title", "dataset"), [("my digits", None), ("mnist", "mnist"), (None, None)]
-)
-def test_a_report_may_have_any_title(title, dataset, rng):
-    """Only claims must know the data set."""
+def test_a_report_shows_the_claims_it_is_given(rng):
+    """With what the table says of itself."""
     pytest.importorskip("matplotlib")
     from sktopo.study import _report
 
-    class Study:
-        def claims(self, dataset):
-            self.asked = dataset
-            return claims(*simulate(rng, OPPOSITE), dataset)
+    table = claims(*simulate(rng, OPPOSITE), "mnist")
+    text, judged, *_ = _report._claims(table)
+    assert {"reversed", "differs"} <= {row.verdict for row in judged.rows}
+    assert table.attrs["title"] == "The paper's claims"
+    assert "Tests that were fixed before any full study was run." in text.text
 
-    study = Study()
-    text = _report._claims(study, title)
-    assert study.asked == dataset
-    assert ">reversed</span>" in text
-    assert ">differs</span>" in text
+
+def test_claims_of_anything_that_has_results(rng):
+    """A study that was run, what it found, or a stand-in with a table and pairs."""
+    table, pairs = simulate(rng, OPPOSITE)
+    wanted = claims(table, pairs, "mnist")
+    found = public_claims(
+        SimpleNamespace(table=table, seed_pairs=lambda: pairs), "mnist"
+    )
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
 
 
 # ------------------------------------------------------------------ simulations

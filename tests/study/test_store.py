@@ -85,8 +85,9 @@ def open_store(folder, seed, barrier, found):
     store = Store(folder)
     barrier.wait()
     try:
-        configuration = {"random_state": seed, "estimator": {}, "data": {}}
-        store.open(configuration, {str(seed): {}}, {}, {}, n_channels=1)
+        described = {"random_state": seed, "estimator": {}, "data": {}}
+        described |= {"conditions": {str(seed): {}}, "measures": {}}
+        store.open(described, {}, n_channels=1)
     except ValueError as error:
         found.put((seed, str(error)))
     else:
@@ -122,6 +123,7 @@ def as_first_house(store):
     """What commit 639e6ff wrote: fewer parameters, names of callables, old measures."""
     content = json.loads((store / "study.json").read_text())
     del content["measures"], content["estimator"]["class"], content["estimator"]["tol"]
+    del content["plan"], content["labels"]
     (store / "study.json").write_text(json.dumps(content))
     for path in store.glob("*/cell.json"):
         manifest = json.loads(path.read_text())

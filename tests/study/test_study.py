@@ -1,6 +1,3 @@
-import base64
-import gzip
-import io
 import json
 import os
 import re
@@ -9,7 +6,6 @@ import subprocess
 import sys
 import warnings
 from functools import partial
-from html.parser import HTMLParser
 
 import joblib
 import numpy as np
@@ -22,7 +18,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from sktopo import TopographicCNNClassifier, measure
 from sktopo.losses import ActivationSimilarity
 from sktopo.study import TopographicStudy
-from sktopo.study._run import as_table
+from sktopo.study._guests import as_table
 
 COLUMNS = "condition lam seed group measure parameter value n".split()  # noqa: SIM905
 QUICK = {
@@ -108,6 +104,22 @@ def test_control_has_no_lam_and_conditions_come_in_order(study):
     cells = study.cells()
     assert cells.values.tolist() == found.values.tolist()
     assert study.failures_.empty
+
+
+def test_the_first_seed_moves_the_seeds_and_changes_no_model(data, tmp_path):
+    """Parts of a study may be run apart, and into one store."""
+    small = {"include": ["performance"], "store": tmp_path}
+    later = quick_study(first_seed=101, n_seeds=1, **small).run(*data)
+    assert later.results_["seed"].unique().tolist() == [101]
+    assert later.load_model("ws").random_state == 3608831833
+    before = files(tmp_path)
+    whole = quick_study(**small).run(*data)
+    assert whole.results_["seed"].unique().tolist() == [100, 101]
+    models = {k: v for k, v in files(tmp_path).items() if k in before}
+    assert {k for k in models if models[k] != before[k]} <= {"study.json"}
+    assert quick_study(first_seed=7).cells()["seed"].tolist() == [7, 8, 7, 8]
+    with pytest.raises(ValueError, match=r"seed=100; see cells\(\)"):
+        later.load_model("ws", seed=100)
 
 
 def test_defaults_are_the_papers():
@@ -516,6 +528,8 @@ def test_a_failed_control_fails_its_seed(data):
         ({"estimator": 3}, TypeError, "estimator must be a TopographicCNNClassifier"),
         ({"n_seeds": 0}, ValueError, "n_seeds must be an integer of 1 or more"),
         ({"n_seeds": 2.5}, ValueError, "n_seeds must be an integer"),
+        ({"first_seed": -1}, ValueError, "first_seed must be an integer of 0 or more"),
+        ({"first_seed": "x"}, ValueError, "first_seed must be an integer"),
         ({"random_state": None}, ValueError, "random_state must be an integer"),
         ({"lams": [-1]}, ValueError, "lams must be finite numbers of 0 or more"),
         ({"lams": ["1"]}, ValueError, "lams must be finite"),
@@ -598,66 +612,6 @@ def test_plot(study):
         study.plot("morans_i")
     with pytest.raises(ValueError, match="No measure 'moran'"):
         study.plot("moran")
-
-
-class Page(HTMLParser):
-    """What a page asks for, and whether its tags are closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.sources, self.links, self.open, self.titles = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.sources += [attrs[name] for name in ("src", "srcset") if name in attrs]
-        self.links += [attrs["href"]] if "href" in attrs else []
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "h2":
-            self.titles.append(data)
-
-
-def test_report_is_one_page_with_its_data(data, tmp_path):
-    pytest.importorskip("matplotlib")
-    conditions = {"<b>bold</b>": {"topo_loss": "as"}}
-    study = quick_study(include="all", lams=[1, 3], conditions=conditions).run(*data)
-    study.report(tmp_path / "report.html", "fashion_mnist")
-    text = (tmp_path / "report.html").read_text()
-    page = Page(text)
-    assert page.open == []
-    assert page.titles == [
-        *("What was run", "The paper's claims", "Measures against lam", "Weight noise"),
-        *("Image noise: who is most accurate", "Maps", "Expert units"),
-        *("Correlation structure", "Accuracy, smoothness and robustness"),
-        *("Consistency over seeds", "Data"),
-    ]
-    assert len(page.sources) > 20
-    assert all(s.startswith("data:image/png;base64,") for s in page.sources)
-    assert len(page.links) == 3
-    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
-    assert "<b>bold" not in text
-    packed = page.links[0].removeprefix("data:application/gzip;base64,")
-    table = pd.read_csv(
-        io.BytesIO(gzip.decompress(base64.b64decode(packed))),
-        keep_default_na=False,
-        na_values={"value": [""]},
-    )
-    pd.testing.assert_frame_equal(table, study.results_, rtol=1e-12)
-
-
-def test_report_of_one_seed_and_few_measures(data, tmp_path):
-    pytest.importorskip("matplotlib")
-    study = quick_study(n_seeds=1, include=["performance"]).run(*data)
-    study.report(tmp_path / "report.html")
-    page = Page((tmp_path / "report.html").read_text())
-    assert page.open == []
-    assert "Weight noise" not in page.titles
 
 
 # ------------------------------------------------------------------ what a setting is
@@ -873,7 +827,7 @@ def test_test_images_that_lack_classes(data, tmp_path):
     X, y, X_test, y_test = data
     few = y_test > 4
     study = quick_study(**SMALL).run(X, y, X_test[few], y_test[few])
-    for kept in study._responses.values():
+    for kept in study._found.responses.values():
         assert kept["average_precision"].shape == (12, 10)
         assert np.isnan(kept["average_precision"][:, :5]).all()
         assert not np.isnan(kept["average_precision"][:, 5:]).any()

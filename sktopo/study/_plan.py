@@ -1,0 +1,292 @@
+"""What a study is to run, without any data: conditions, cells and their estimators."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from numbers import Integral
+from urllib.parse import quote
+
+import numpy as np
+from sklearn.base import clone
+
+from sktopo._files import describe
+from sktopo._measures.registry import GROUPS, check_include
+from sktopo._numbers import as_number, elements
+from sktopo.classifier import TopographicCNNClassifier
+
+CONTROL = "control"
+# Study seeds start here, apart from those of trials beforehand.
+FIRST_SEED = 100
+# Names become names of folders and files, whose length is bounded.
+LONGEST_NAME = 60
+# Parameters that change nothing about a trained model.
+_FREE = ("lam", "random_state", "verbose", "warm_start")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One model of a study: a condition, a weight of the spatial loss, a seed."""
+
+    condition: str
+    lam: float
+    seed: int
+
+    @property
+    def folder(self):
+        name = quote(self.condition, safe="")
+        return f"{name}__lam_{self.lam:.15g}__seed_{self.seed}"
+
+    @property
+    def control(self):
+        """The control of its seed."""
+        return Cell(CONTROL, 0.0, self.seed)
+
+    def __str__(self):
+        return f"{self.condition}, lam {self.lam:g}, seed {self.seed}"
+
+
+class Plan:
+    """The cells of a study and what each is trained and measured with.
+
+    Parameters
+    ----------
+    estimator, topo_losses, lams, n_seeds, first_seed, include, random_state, \
+            conditions, measures
+        As those of `TopographicStudy`, here checked.
+
+    Attributes
+    ----------
+    base : TopographicCNNClassifier
+        What all conditions have in common.
+    conditions : dict
+        Parameters by name of the condition.
+    lams : list of float
+        Each once, to 12 digits.
+    seeds : range
+        Seeds of each condition and lam.
+    groups : list of str
+        Groups of measures in the order of the results, those of the user's own last.
+    measures : dict
+        The user's own measures by name.
+    random_state : int
+        Of the study.
+    """
+
+    def __init__(
+        self,
+        estimator,
+        topo_losses,
+        lams,
+        n_seeds,
+        first_seed,
+        include,
+        random_state,
+        conditions,
+        measures,
+    ):
+        if estimator is not None and not isinstance(
+            estimator, TopographicCNNClassifier
+        ):
+            raise TypeError(
+                f"estimator must be a TopographicCNNClassifier or None; got "
+                f"{type(estimator).__name__}."
+            )
+        check_integer("n_seeds", n_seeds, 1)
+        check_integer("first_seed", first_seed, 0)
+        check_integer("random_state", random_state, 0)
+        self.random_state = int(random_state)
+        self.seeds = range(int(first_seed), int(first_seed) + int(n_seeds))
+        self.lams = _check_lams(lams)
+        self.base = TopographicCNNClassifier()
+        if estimator is not None:
+            self.base = clone(estimator)
+        self.conditions = _add_own(_of_losses(topo_losses), conditions)
+        for name, settings in self.conditions.items():
+            try:
+                clone(self.base).set_params(**settings)._validate_params()
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"Condition {name!r}: {error}") from error
+        groups = check_include(include)
+        self.measures = _check_measures(measures)
+        self.groups = [*groups, *self.measures]
+        if not self.groups:
+            raise ValueError("include and measures are empty: nothing to measure.")
+
+    @property
+    def cells(self):
+        """Every model, in the order of the results."""
+        return [
+            Cell(name, lam, seed)
+            for name in self.conditions
+            for lam in self.lams_of(name)
+            for seed in self.seeds
+        ]
+
+    def lams_of(self, condition):
+        """Where a condition is run."""
+        settings = self.conditions[condition]
+        params = {**self.base.get_params(deep=False), **settings}
+        if params["topo_loss"] is None:
+            return [0.0]
+        return [settings["lam"]] if "lam" in settings else self.lams
+
+    def estimator(self, cell):
+        """What a cell trains, not fitted yet."""
+        settings = {**self.conditions[cell.condition], "lam": cell.lam, "verbose": 0}
+        sequence = np.random.SeedSequence([self.random_state, cell.seed])
+        seed = int(sequence.generate_state(1)[0])
+        # cloned again, so that no cell changes what the settings hold
+        return clone(clone(self.base).set_params(**settings, random_state=seed))
+
+    def settings(self, cell):
+        """All parameters of what a cell trains."""
+        return self.estimator(cell).get_params(deep=False)
+
+    def find(self, condition, lam, seed):
+        """The one cell of a condition, lam (None: any) and seed, or a ValueError."""
+        lam = None if lam is None else rounded(lam)
+        there = [cell for cell in self.cells if cell.condition == condition]
+        found = [c for c in there if c.seed == seed and lam in (None, c.lam)]
+        if len(found) != 1:
+            raise ValueError(
+                f"No single model has condition={condition!r}, lam={lam}, seed={seed}; "
+                f"see cells()."
+            )
+        return found[0]
+
+    def describe(self):
+        """The whole of it as JSON can hold it, by which a store is known again."""
+        return {
+            "random_state": self.random_state,
+            "estimator": describe_estimator(self.base),
+            "conditions": {
+                name: describe_settings(settings)
+                for name, settings in self.conditions.items()
+            },
+            "measures": {
+                name: describe(function, name)
+                for name, function in self.measures.items()
+            },
+        }
+
+
+# ------------------------------------------------------------------ what is given
+
+
+def check_integer(name, value, least):
+    """Raise a ValueError unless a parameter is an integer of at least `least`."""
+    if not isinstance(value, Integral) or value < least:
+        why = ", so that the study can be repeated" if name == "random_state" else ""
+        raise ValueError(
+            f"{name} must be an integer of {least} or more{why}; got {value!r}."
+        )
+
+
+def rounded(lam):
+    """A lam to 12 digits, so that 0.1 + 0.2 is 0.3: one number is one cell.
+
+    None for what is no number.
+    """
+    number = as_number(lam, "lam")
+    return None if number is None else float(f"{number:.12g}")
+
+
+def _check_lams(given):
+    lams = [rounded(lam) for lam in elements(given, "lams")]
+    if not all(lam is not None and 0 <= lam < np.inf for lam in lams):
+        raise ValueError(f"lams must be finite numbers of 0 or more; got {given}.")
+    return list(dict.fromkeys(lams))
+
+
+def _of_losses(losses):
+    """The control, and a condition for each loss."""
+    losses = [losses] if isinstance(losses, str) or callable(losses) else losses
+    found = {CONTROL: {"topo_loss": None}}
+    for loss in losses or ():
+        if loss is None:  # the control is there already
+            continue
+        name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
+        if not isinstance(name, str):
+            raise ValueError(
+                f"topo_losses holds {loss!r}, which has no name; name it in "
+                f"conditions={{'my_loss': {{'topo_loss': ...}}}}."
+            )
+        if name in found and found[name]["topo_loss"] is not loss:
+            raise ValueError(
+                f"topo_losses holds two conditions named {name!r} ({CONTROL!r} is "
+                f"always there). Give one of them a name of its own, in "
+                f"conditions={{'my_loss': {{'topo_loss': ...}}}}."
+            )
+        found[name] = {"topo_loss": loss}
+    return found
+
+
+def _add_own(found, conditions):
+    """The conditions found so far, and those of the user's own."""
+    conditions = {} if conditions is None else conditions
+    if not isinstance(conditions, Mapping):
+        raise TypeError(
+            f"conditions must map names to settings, such as "
+            f"{{'no_dropout': {{'dropout': 0.0}}}}; got {conditions!r}."
+        )
+    for name, settings in conditions.items():
+        if not isinstance(settings, Mapping):
+            raise TypeError(
+                f"The settings of condition {name!r} must be a dict of parameters "
+                f"of the classifier; got {settings!r}."
+            )
+        if name in found or not _is_name(name):
+            raise ValueError(
+                f"conditions needs names of their own, not {name!r}; taken are "
+                f"{sorted(found)}. A name is text of one line and up to "
+                f"{LONGEST_NAME} letters."
+            )
+        if "random_state" in settings:
+            raise ValueError(
+                f"Condition {name!r} sets random_state, which the study's seeds do."
+            )
+        lam = rounded(settings.get("lam"))
+        found[name] = {**settings} if lam is None else {**settings, "lam": lam}
+    return found
+
+
+def _check_measures(measures):
+    own = {} if measures is None else measures
+    if not isinstance(own, Mapping):
+        raise TypeError(f"measures must map names to callables; got {own!r}.")
+    if clash := [
+        name
+        for name in own
+        if name in GROUPS or not _is_name(name) or not callable(own[name])
+    ]:
+        raise ValueError(
+            f"measures must be callables under names of their own, not {clash}. A "
+            f"name is text of one line and up to {LONGEST_NAME} letters."
+        )
+    return dict(own)
+
+
+def _is_name(name):
+    """Whether a name can stand in a table, and be the name of a file."""
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        return False
+    return name.isprintable() and len(quote(name, safe="")) <= 200
+
+
+# ------------------------------------------------------------------ as JSON
+
+
+def describe_settings(settings):
+    """Parameters of an estimator, whole, as JSON can hold them."""
+    described = {name: describe(value, name) for name, value in settings.items()}
+    if "callbacks" in described:
+        described["callbacks"] = described["callbacks"] or []
+    return described
+
+
+def describe_estimator(estimator):
+    """Its class, and all parameters that make a trained model what it is."""
+    params = estimator.get_params(deep=False)
+    fixed = {name: value for name, value in params.items() if name not in _FREE}
+    return {**describe_settings(fixed), "class": describe(type(estimator), "class")}

@@ -1,0 +1,44 @@
+"""What a study keeps of a model's responses to the test images (private)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sktopo import metrics
+from sktopo.metrics._checks import correlations
+
+# Images of each class whose responses are kept.
+PER_CLASS = 100
+
+
+def responses(classifier, X, y):
+    """What the study keeps of a model's responses; see `response_shapes`."""
+    classes = classifier.classes_
+    A = classifier.transform(X)
+    rows = [np.flatnonzero(y == label)[:PER_CLASS] for label in classes]
+    rows = np.sort(np.concatenate(rows))
+    r = correlations(A.astype(np.float64))[np.triu_indices(A.shape[1], k=1)]
+    precision = metrics.average_precision(A, y, classes)
+    experts = metrics.expert_units(A, y, classes=classes)
+    return {
+        "activations": A[rows],
+        "class_means": metrics.class_means(A, y).astype(np.float32),
+        "readout": classifier.readout_weights_,
+        "average_precision": precision,
+        "experts": experts.astype(np.uint8),
+        "correlations": r[~np.isnan(r)].astype(np.float32),
+        "rows": rows.astype(np.int64),
+    }
+
+
+def response_shapes(n_units, n_classes):
+    """Shapes of `responses`; None where the data decide."""
+    return {
+        "activations": (None, n_units),
+        "class_means": (None, n_units),
+        "readout": (n_classes, n_units),
+        "average_precision": (n_units, n_classes),
+        "experts": (n_units, n_classes),
+        "correlations": (None,),
+        "rows": (None,),
+    }
