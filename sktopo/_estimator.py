@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import ChainMap
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -11,12 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktopo import _saving
 from sktopo._files import name_backbone
 from sktopo._images import image_statistics
 from sktopo._modes import plain_modes
+from sktopo._sklearn_private import Interval, StrOptions, one_of, validate_params
 from sktopo._training import (
     OPTIMIZERS,
     ImageDataset,
@@ -37,24 +36,20 @@ from sktopo.networks import BACKBONES, auto_backbone, make_network
 
 _FROM_ZERO = Interval(Real, 0, None, closed="left")
 _COUNT = Interval(Integral, 1, None, closed="left")
-# The names are those that a registry holds when an estimator is fitted.
 CONSTRAINTS = {
-    "topo_loss": [StrOptions(LOSSES.keys()), callable, None],
+    "topo_loss": [one_of(LOSSES), callable, None],
     "lam": [_FROM_ZERO],
-    "distance": [StrOptions(DISTANCES.keys()), None],
+    "distance": [one_of(DISTANCES), None],
     "grid_shape": [tuple, list],
-    "neighborhood": [StrOptions(NEIGHBORHOODS.keys())],
-    "backbone": [
-        StrOptions(ChainMap(BACKBONES, {"auto": auto_backbone}).keys()),
-        callable,
-    ],
+    "neighborhood": [one_of(NEIGHBORHOODS)],
+    "backbone": [one_of(BACKBONES, {"auto": auto_backbone}), callable],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "image_shape": [tuple, list, None],
     "standardize": ["boolean"],
     "max_epochs": [_COUNT, StrOptions({"auto"})],
     "batch_size": [_COUNT],
     "lr": [Interval(Real, 0, None, closed="neither")],
-    "optimizer": [StrOptions(OPTIMIZERS.keys())],
+    "optimizer": [one_of(OPTIMIZERS)],
     "weight_decay": [_FROM_ZERO],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -277,7 +272,7 @@ def history_table(net):
 
 def save(estimator, path):
     """Write a model to a file, if it is as its parameters say."""
-    estimator._validate_params()
+    validate_params(estimator)
     check_structure(estimator)
     _saving.save(estimator, path)
 

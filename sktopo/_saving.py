@@ -26,6 +26,7 @@ from sktopo._forward import evaluate
 from sktopo._images import as_chw
 from sktopo._labels import decode_labels, encode_labels
 from sktopo._modes import plain_modes
+from sktopo._sklearn_private import validate_params
 from sktopo._training import CrossEntropy, Objective, seeded_initialisation
 from sktopo._training.making import make_net, make_objective, structure_of
 from sktopo.grid import Grid
@@ -374,7 +375,7 @@ def _rebuild(cls, document, given, callbacks, device):
     parameters.pop("device", None)
     with _as_bad_file("its parameters"):
         estimator = cls(**parameters)
-        estimator._validate_params()
+        validate_params(estimator)
     estimator.set_params(callbacks=callbacks, device=device)
     with _as_bad_file("its description"):
         estimator.classes_ = decode_labels(document["classes"])

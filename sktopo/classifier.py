@@ -15,15 +15,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight, compute_sample_weight
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.multiclass import (
-    _check_partial_fit_first_call,
-    check_classification_targets,
-)
-from sklearn.utils.validation import (
-    _check_feature_names_in,
-    check_is_fitted,
-)
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
 from sktopo import _estimator, _saving
 from sktopo._forward import best_class, evaluate, images_at_once, warn_of_range
@@ -35,6 +28,12 @@ from sktopo._images import (
 )
 from sktopo._labels import as_labels, check_label_types
 from sktopo._observed import observe_classifier
+from sktopo._sklearn_private import (
+    StrOptions,
+    check_feature_names_in,
+    check_partial_fit_first_call,
+    validate_params,
+)
 from sktopo._training import CrossEntropy
 from sktopo.grid import sheet_shape
 from sktopo.networks import Head
@@ -289,7 +288,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         if not going_on:
             _estimator.forget(self)
         with _estimator.unfitted_by_errors(self, going_on):
-            self._validate_params()
+            validate_params(self)
             images = _labelled_images(self, X, y, sample_weight, reset=not going_on)
             self._train(images, self.max_epochs, going_on)
             _warn_if_constant(self, images.X)
@@ -331,11 +330,11 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         """
         going_on = self.__sklearn_is_fitted__()
         with _estimator.unfitted_by_errors(self, going_on):
-            self._validate_params()
+            validate_params(self)
             _check_partial_fit_params(self)
             if classes is not None:
                 classes = as_labels(classes)
-            _check_partial_fit_first_call(self, classes)
+            check_partial_fit_first_call(self, classes)
             images = _labelled_images(
                 self, X, y, sample_weight, reset=not going_on, classes=self.classes_
             )
@@ -601,7 +600,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             Names in the order of the columns of `transform`.
         """
         check_is_fitted(self)
-        _check_feature_names_in(self, input_features)
+        check_feature_names_in(self, input_features)
         names = [f"grid_{row}_{column}" for row, column in self.grid_.coordinates]
         return np.asarray(names, dtype=object)
 

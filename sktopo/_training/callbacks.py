@@ -43,7 +43,7 @@ class LastEpoch(Callback):
         # finite weights can still be too large for finite answers
         n_images = min(len(dataset_train), net.batch_size, 32)
         inputs, _ = dataset_train.__getitems__(np.arange(n_images))
-        net._set_training(False)
+        net.train_mode(False)
         with torch.no_grad():
             answers = net.infer(inputs)
         if not answers.isfinite().all():

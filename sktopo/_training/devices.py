@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from sktopo._torch_private import cpu_capabilities
+
 
 def native_bfloat16(device):
     """Whether the device multiplies bfloat16 in hardware."""
@@ -11,7 +13,8 @@ def native_bfloat16(device):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    found = cpu_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_tile"))
 
 
 def resolve_device(device):

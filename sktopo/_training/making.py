@@ -122,4 +122,4 @@ def _set_callbacks(net, estimator):
         estimator.verbose,
     )
     net.callbacks = [*own, *(estimator.callbacks or [])]
-    net._initialize_callbacks()
+    net.initialize_callbacks()

@@ -88,7 +88,7 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         return np.arange(self.module_.readout.out_features)
 
     @property
-    def _default_callbacks(self):
+    def _default_callbacks(self):  # which skorch asks its heirs for
         objective = getattr(self, "criterion_", self.criterion)
         losses = ["train_loss", "task_loss", *(term.name for term in objective.terms)]
         scores = [PassthroughScoring(name, on_train=True) for name in losses]
@@ -117,7 +117,7 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         )
 
     def train_step_single(self, batch, **fit_params):
-        self._set_training(True)
+        self.train_mode(True)
         torch.clear_autocast_cache()  # not emptied by itself if the caller autocasts
         inputs, targets = to_device(batch, self.device)
         module, objective = self.module_, self.criterion_
@@ -140,7 +140,7 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         return self.module_.classify(self.module_.grid(features.float()))
 
     def validation_step(self, batch, **fit_params):
-        self._set_training(False)
+        self.train_mode(False)
         inputs, targets = to_device(batch, self.device)
         task = self.criterion_.task
         with torch.no_grad():
@@ -150,6 +150,11 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         for name, score in scores.items():
             self.history.record_batch(name, score.item())
         return {"loss": loss, "y_pred": answers}
+
+    def train_mode(self, training):
+        """Put network and objective into the mode of training, or out of it."""
+        self.module_.train(training)
+        self.criterion_.train(training)
 
     def infer(self, x, **fit_params):
         torch.clear_autocast_cache()
@@ -216,7 +221,7 @@ class TopographicNet(ClassifierMixin, NeuralNet):
                     callback.close()
             forget_batches(self.history)
             self.train_split = None
-            self._set_training(False)
+            self.train_mode(False)
 
     def _stopped_early(self):
         """Whether the KeyboardInterrupt is skorch's way to say "enough"."""

@@ -95,7 +95,7 @@ class Objective(nn.Module):
         if "terms" not in state:  # pickled when the grid had the only term
             lam = vars(self).pop("lam")
             vars(self).pop("topo_loss", None)
-            loss = self._modules.get("topo_loss")
+            loss = dict(self.named_children()).get("topo_loss")
             self.task = CrossEntropy()
             self.terms = [] if loss is None else [Term(GRID, loss, lam)]
 
