@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+GRID = "grid"
+"""What the grid layer is called among the layers of a network."""
+
 
 class _GlobalAveragePool(nn.Module):
     def forward(self, x):
@@ -133,6 +136,7 @@ def _keep_at_most(n_positions, height, width):
 BACKBONES = {"lenet": lenet_backbone, "small": small_backbone, "deep": deep_backbone}
 __all__ = [
     "BACKBONES",
+    "GRID",
     "Head",
     "TopographicNetwork",
     "auto_backbone",

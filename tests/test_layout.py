@@ -16,12 +16,13 @@ TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 KNOWN = {
     "private": ["replication/_judging.py"],
     "one way": ["study/_study.py"],
-    "short": ["_observed.py", "classifier.py"],
+    "short": ["_observed.py"],
 }
 
 # From the ground up: imports point only to what stands above.
 ORDER = [
-    *("_warn", "_arrays", "_numbers", "grid", "losses", "networks"),
+    *("_warn", "_sklearn_private", "_torch_private", "_arrays", "_numbers"),
+    *("grid", "losses", "networks"),
     *("_images", "_labels", "_files", "_modes", "_forward", "_training", "_saving"),
     *("noise", "stimuli", "datasets", "_observed", "_estimator"),
     *("classifier", "encoder", "frozen", "_subject", "transformers", "metrics"),
