@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sktopo.metrics.intervals import half_width, jackknife_error, two_sided_p
-from sktopo.study._statistics import (
+from sktopo.study.statistics import (
     MEASURE,
     SAME_LAM,
     holm,

@@ -11,7 +11,7 @@ from sktopo.replication import claims as public_claims
 from sktopo.replication._claims import CLAIMS, DATASETS, VERSION_1
 from sktopo.replication._claims import judge_all as claims
 from sktopo.replication._judging import LAMS, _consistency_slope
-from sktopo.study._statistics import holm
+from sktopo.study.statistics import holm
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import claims_simulation
