@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import check_array, check_X_y
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 
 from sktopo._arrays import as_plain
+from sktopo._sklearn_private import check_sample_weight
 
 CHUNK_BYTES = 2**22
 """How much of a large array is looked at in one go."""
@@ -192,7 +193,7 @@ def validate_weights(sample_weight, X):
     """Weights of the images in float64, at least 0; ones where none are given."""
     if sample_weight is not None and not isinstance(sample_weight, Number):
         sample_weight = as_array_like(sample_weight, "sample_weight")
-    return _check_sample_weight(
+    return check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
 

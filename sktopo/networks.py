@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 __all__ = [
+    "GRID",
     "Head",
     "TopographicNetwork",
     "auto_backbone",
@@ -20,6 +21,10 @@ __all__ = [
     "make_network",
     "small_backbone",
 ]
+
+
+GRID = "grid"
+"""What the grid layer is called among the layers of a network."""
 
 
 class _GlobalAveragePool(nn.Module):

@@ -869,7 +869,7 @@ def test_warm_start_goes_on(quick, digits):
     quick.set_params(lam=5.0, lr=1e-4, topo_loss="as").fit(X[:300] // 2, y[:300])
     assert quick.pixel_range_ == (0.0, 16.0)
     assert quick.net_.optimizer_.param_groups[0]["lr"] == 1e-4
-    assert quick.net_.criterion_.lam == 5.0
+    assert [term.lam for term in quick.net_.criterion_.terms] == [5.0]
     assert isinstance(quick.net_.criterion_.topo_loss, ActivationSimilarity)
 
 
