@@ -15,10 +15,9 @@ takes several seeds, a control, and differences within seeds: that is a study.
 
 import os
 
-import pandas as pd
 from matplotlib import pyplot as plt
 
-from sktopo import TopographicCNNClassifier, select_results
+from sktopo import TopographicCNNClassifier
 from sktopo.datasets import load_digits_images
 from sktopo.study import TopographicStudy
 
@@ -46,29 +45,29 @@ study.run(X, y, X_test, y_test)
 print(study.results_.head())
 
 # %%
-# Differences from the control are taken within seeds. These p values are each of its row
-# alone: with many measures some are small by chance.
+# Differences from the control are taken within seeds. With many measures some p values are
+# small by chance: of those that are asked for together, `p_holm` is adjusted.
 
-table = study.compare()
 noise = {"noise": "weight", "layers": "head", "scale": "std", "mean_up_to": 1}
-chosen = pd.concat(
-    [
-        select_results(table, "accuracy"),
-        select_results(table, "morans_i", neighborhood="moore"),
-        select_results(table, "accuracy_change", **noise),
-    ]
+table = study.compare(
+    measures={
+        "accuracy": {},
+        "morans_i": {"neighborhood": "moore"},
+        "accuracy_change": noise,
+    }
 )
-columns = [
+shown = [
     "condition",
     "lam",
     "measure",
     "difference",
     "low",
     "high",
-    "p_sign_flip",
+    "p_t",
+    "p_holm",
     "n",
 ]
-print(chosen[columns].round(3).to_string(index=False))
+print(table[shown].round(3).to_string(index=False))
 
 # %%
 # The same as pictures: means over seeds, with 95 % intervals.
@@ -82,8 +81,8 @@ study.plot("accuracy_change", **noise, ax=axes[2])
 # The paper's claims
 # ------------------
 # `claims` judges them by tests that were fixed beforehand; here only those that these
-# conditions and measures allow. ``study.report("report.html")`` writes all of it, with
-# maps, on one page.
+# conditions and measures allow. ``study.report("report.html", claims=study.claims())``
+# writes all of it, with maps, on one page.
 
 claims = study.claims()
 claims = claims[claims["kind"] == "test"]

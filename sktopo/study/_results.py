@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -103,13 +103,21 @@ class StudyResults:
         """
         return summarise(self.table)
 
-    def compare(self, to: str = CONTROL) -> pd.DataFrame:
+    def compare(
+        self,
+        to: str = CONTROL,
+        measures: str | Sequence | Mapping[str, Mapping] | None = None,
+    ) -> pd.DataFrame:
         """Differences of every condition from another one, paired by seed.
 
         Parameters
         ----------
         to : str, default="control"
             The condition that others are compared with, at its only lam or at the same.
+        measures : str, sequence or mapping, default=None
+            What to compare: a name, names, or names with conditions as
+            `sktopo.select_results` takes them, by pairs ``[("morans_i",
+            {"neighborhood": "moore"})]`` or in a dict. None: every measure.
 
         Returns
         -------
@@ -119,14 +127,17 @@ class StudyResults:
             interval), p_t (paired t-test), p_sign_flip (exact up to 16 pairs), both
             two-sided and of this row alone, effect_size (mean over standard deviation
             of the differences), n (pairs), n_undefined, and a note where so few
-            pairs can show nothing.
+            pairs can show nothing. With `measures` also p_holm: p_t adjusted by Holm's
+            method over the rows of the table, which were asked for together.
 
         Raises
         ------
         ValueError
-            If there is no such condition.
+            If there is no such condition or measure, or nothing to compare.
+        TypeError
+            If `measures` is no name, names, or names with conditions.
         """
-        return compare(self.table, to)
+        return compare(self.table, to, measures)
 
     def consistency(self) -> pd.DataFrame:
         """How alike the representations of different seeds are.

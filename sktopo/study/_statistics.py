@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
+from sktopo._measures.results import select_results
+from sktopo._numbers import elements
 from sktopo.metrics._intervals import half_width, two_sided_p
 
 KEYS = ["condition", "lam", "group", "measure", "parameter"]
@@ -135,8 +139,53 @@ def summarise(results):
     )
 
 
-def compare(results, to="control"):
-    """See `TopographicStudy.compare`."""
+def compare(results, to="control", measures=None):
+    """See `StudyResults.compare`."""
+    table = _differences(results, to)
+    if measures is None:
+        return table
+    there, asked = pd.MultiIndex.from_frame(table[KEYS]), np.zeros(len(table), bool)
+    for measure, conditions in _as_pairs(measures):
+        rows = select_results(results[KEYS].drop_duplicates(), measure, **conditions)
+        found = there.isin(pd.MultiIndex.from_frame(rows))
+        if not found.any():
+            raise ValueError(
+                f"No row of {measure!r} that is asked for can be compared with {to!r}: "
+                f"it takes another condition, and seeds and a lam that both have."
+            )
+        asked |= found
+    table = table[asked].reset_index(drop=True)
+    table.insert(table.columns.get_loc("p_t") + 1, "p_holm", holm(table["p_t"]))
+    return table
+
+
+def _as_pairs(measures):
+    """Names of measures, and the conditions that their rows must meet."""
+    if isinstance(measures, Mapping):
+        measures = list(measures.items())
+    pairs = [
+        (measure, {}) if isinstance(measure, str) else measure
+        for measure in elements(measures, "measures")
+    ]
+    for pair in pairs:
+        if not (
+            isinstance(pair, Sequence)
+            and len(pair) == 2
+            and isinstance(pair[0], str)
+            and isinstance(pair[1], Mapping)
+        ):
+            raise TypeError(
+                f"measures must be a name, or names and pairs of a name and conditions "
+                f"as select_results takes them, such as ['accuracy', "
+                f"('morans_i', {{'neighborhood': 'moore'}})]; got {pair!r}."
+            )
+    if not pairs:
+        raise ValueError("measures is empty; name one, or leave it out for all.")
+    return pairs
+
+
+def _differences(results, to):
+    """The differences of all conditions from one, of every measure."""
     names = results["condition"].unique().tolist()
     if to not in names:
         raise ValueError(f"There is no condition {to!r}; there are {names}.")

@@ -163,6 +163,71 @@ def test_partners_are_found_at_lams_that_were_computed():
     assert len(compare(pd.concat(parts), "as")) == 3
 
 
+MORAN = ("morans_i", {"parameter": "neighborhood=moore"})
+ASKED = {
+    "a name": ("accuracy", ["accuracy"]),
+    "names": (["accuracy", "dip"], ["accuracy", "dip"]),
+    "a name with conditions": ([MORAN], ["morans_i"]),
+    "a part of the parameter": (
+        {"morans_i": {"neighborhood": "moore"}, "dip": {}},
+        ["morans_i", "dip"],
+    ),
+    "twice": (iter(["dip", ("dip", {"group": "g"}), "dip"]), ["dip"]),
+    "one condition": ([("dip", {"condition": "ws", "lam": 3})], ["dip"]),
+}
+
+
+@pytest.fixture
+def several(rng):
+    """Two conditions at two lams, four measures, one of them at two parameters."""
+    parts = []
+    for condition, lam in (("control", 0), ("ws", 1), ("ws", 3), ("as", 1), ("as", 3)):
+        for name, parameter in (
+            ("accuracy", ""),
+            ("morans_i", "neighborhood=moore"),
+            ("morans_i", "neighborhood=von_neumann"),
+            ("dip", ""),
+        ):
+            part = table(rng.normal(0.5 * lam, 1, 7), condition, float(lam), name)
+            parts.append(part.assign(parameter=parameter))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize("kind", ASKED)
+def test_measures_that_are_asked_for_are_adjusted_together(kind, several):
+    measures, names = ASKED[kind]
+    whole, found = compare(several), compare(several, "control", measures)
+    wanted = whole[whole["measure"].isin(names)]
+    wanted = wanted[~wanted["parameter"].str.contains("von_neumann")]
+    if kind == "one condition":
+        wanted = wanted[(wanted["condition"] == "ws") & (wanted["lam"] == 3)]
+    assert len(wanted) in (1, 4, 8)
+    pd.testing.assert_frame_equal(
+        found.drop(columns="p_holm"), wanted.reset_index(drop=True), check_exact=True
+    )
+    np.testing.assert_array_equal(found["p_holm"], holm(wanted["p_t"]))
+    assert "p_holm" not in whole
+
+
+@pytest.mark.parametrize(
+    ("measures", "error", "message"),
+    [
+        ("dipp", ValueError, "did you mean 'dip'"),
+        ([("dip", {"sigma": 1})], ValueError, "No row of 'dip' has a 'sigma'"),
+        ([("dip", {"seed": 100})], ValueError, "No row of 'dip' has a 'seed'"),
+        ([("dip", {"condition": "control"})], ValueError, "compared with 'control'"),
+        ([], ValueError, "measures is empty"),
+        (3, TypeError, "must be a name, or names and pairs"),
+        (("dip", {}), TypeError, r"got {}"),
+        ([("dip", "group")], TypeError, r"got \('dip', 'group'\)"),
+        ({"dip": None}, TypeError, r"got \('dip', None\)"),
+    ],
+)
+def test_measures_that_are_not_there(measures, error, message, several):
+    with pytest.raises(error, match=message):
+        compare(several, "control", measures)
+
+
 @pytest.mark.parametrize(
     ("values", "note"),
     [
