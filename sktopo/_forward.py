@@ -11,7 +11,7 @@ from sktopo._warn import warn_user
 from sktopo.networks import Head
 
 
-def run_in_batches(X, image_shape, size, value_range, run, finish):
+def run_in_batches(X, image_shape, size, value_range, run, finish, limit=1e30):
     """Let a network see images, some at a time.
 
     Parameters
@@ -29,6 +29,9 @@ def run_in_batches(X, image_shape, size, value_range, run, finish):
     finish : callable
         Maps these, as float arrays, to the array (n, ...) that is kept, or to a tuple
         of several.
+    limit : float, default=1e30
+        What `run` gives first is at most so large: below this a head cannot overflow
+        float32. It is never nan.
 
     Returns
     -------
@@ -50,8 +53,7 @@ def run_in_batches(X, image_shape, size, value_range, run, finish):
             if n_images == 1:  # one image alone would take another kernel
                 images = images.repeat(2, 1, 1, 1)
             tensors = run(images)
-            # below 1e30 a head cannot overflow float32; nan is not below
-            if not (np.isfinite(largest) and bool(tensors[0].abs().max() < 1e30)):
+            if not (np.isfinite(largest) and bool(tensors[0].abs().max() <= limit)):
                 raise ValueError(
                     f"Input X contains infinity or a value too large for "
                     f"dtype('float32') or for this model, which was trained on "

@@ -78,7 +78,7 @@ def resolve_image_shape(array_shape, image_shape=None):
 
 
 def as_chw(image_shape):
-    shape = tuple(image_shape)
+    shape = tuple(image_shape) if np.iterable(image_shape) else ()
     whole = all(isinstance(v, (int, np.integer)) and v > 0 for v in shape)
     if len(shape) not in (2, 3) or not whole:
         raise ValueError(

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
+import math
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize, prune
 
 from sktopo import _training
 from sktopo._forward import images_at_once, run_in_batches
 from sktopo._modes import plain_modes
-from sktopo.networks import Head, own_copy
-
-POOLS = ("mean", "max", "flatten")
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-# Wrappers whose names stand before those of the network that they hold.
-_WRAPPERS = ("module", "_orig_mod")
-# What makes plain weights of those that older functions of torch compute in a hook.
-_OLDER = (
-    ("weight_mask", lambda part: prune.remove(part, "weight")),
-    ("weight_g", nn.utils.remove_weight_norm),
-    ("weight_orig", nn.utils.remove_spectral_norm),
-)
+from sktopo._modules import as_numpy, find_layer, plain_copy, weight_rows
+from sktopo._units import Units
+from sktopo.networks import Head
 
 
 class ObservedNetwork:
@@ -84,14 +74,18 @@ class ObservedNetwork:
         device="cpu",
     ):
         self.image_shape, self.value_range = image_shape, value_range
-        self.batch_size, self.preprocess, self.pool = batch_size, preprocess, pool
+        self.batch_size = batch_size
         self.device = _training.resolve_device(device)
         with plain_modes():
-            self.module = _plain_copy(module).to(self.device).eval()
+            self.module = plain_copy(module).to(self.device).eval()
+            if isinstance(preprocess, nn.Module):
+                preprocess = plain_copy(preprocess).to(self.device).eval()
+        self.preprocess = preprocess
         self.layer = find_layer(self.module, layer, "layer")
         self._layer = self.module.get_submodule(self.layer)
+        self._units = Units(self._layer, self.layer, pool)
         self._reading = self._changed = None
-        self._layer.register_forward_hook(self._look)
+        self._layer.register_forward_hook(self._look, with_kwargs=True)
         self._learn_shapes(readout)
 
     # ------------------------------------------------------------ what it is made of
@@ -113,7 +107,7 @@ class ObservedNetwork:
         self.n_logits = None if logits is None else logits.shape[1]
         if readout is not None:
             readout = find_layer(self.module, readout, "readout")
-            if _rows(self.module.get_submodule(readout)) is None:
+            if weight_rows(self.module.get_submodule(readout)) is None:
                 raise ValueError(
                     f"readout={readout!r} is a "
                     f"{type(self.module.get_submodule(readout)).__name__}; give the "
@@ -135,37 +129,46 @@ class ObservedNetwork:
     def _ends_in_head(self):
         """Whether nothing but a ReLU is between and beside the layer and the readout.
 
-        That is seen by what they do: whatever the layer is made to give, the readout
-        gets it rectified, and what the readout gives is the answer.
+        That is seen by what they do, with images of noise: whatever the layer is made
+        to give, the readout gets it rectified, and what the readout gives is the
+        answer; and both are linear.
         """
         readout = self.readout and self.module.get_submodule(self.readout)
         fits = isinstance(self._layer, nn.Linear) and isinstance(readout, nn.Linear)
-        fits = fits and self._n_axes == 2 and self.n_logits is not None
-        if not fits or readout.in_features != self.n_units:
+        if not fits or self.n_logits is None or self._layer.weight is readout.weight:
             return False
-        seen = []
-        hook = readout.register_forward_hook(
-            lambda module, args, output: seen.append((args[0].clone(), output.clone()))
-        )
-        given = np.random.default_rng(0).standard_normal((4, self.n_units), np.float32)
-        given *= np.array([1, 1, 1e3, 1e3], np.float32)[:, None]
-        given = torch.from_numpy(given).to(self.device, self._dtype)
+        if self._n_axes != 2 or readout.in_features != self.n_units:
+            return False
+        rng, (low, high) = np.random.default_rng(0), self.value_range
+        images = rng.uniform(low, high, (6, *self.image_shape)).astype(np.float32)
+        images[4:] = np.float32([low, high]).reshape(2, 1, 1, 1)
+        given = rng.standard_normal((6, self.n_units), np.float32)
+        given[::2] *= 1000
+        taken, answers = [], []
+
+        def look(module, args, kwargs, output):
+            taken.append(_first(args, kwargs).clone())
+            answers.append(output.float().clone())
+
+        hook = readout.register_forward_hook(look, with_kwargs=True)
         try:
-            with (
-                plain_modes(),
-                torch.inference_mode(),
-                self._giving(lambda units: given.clone()),
-            ):
-                images = torch.full((4, *self.image_shape), self.value_range[0])
-                _, logits = self._run(images, None)
+            with plain_modes(), torch.inference_mode():
+                given = torch.from_numpy(given).to(self.device, self._dtype)
+                images = torch.from_numpy(images)
+                with self._giving(lambda units: given.clone()):
+                    _, logits = self._run(images, None)
+                features, _ = self._run(images, "inputs")
+                units, plain_logits = self._run(images, "units")
         finally:
             hook.remove()
-        if len(seen) != 1:
+        if len(taken) != 3 or not torch.equal(taken[0], given.clamp(min=0)):
             return False
-        ((taken, answer),) = seen
-        return torch.equal(taken, given.clamp(min=0)) and torch.equal(
-            answer.float(), logits
-        )
+        if not torch.equal(answers[0], logits):
+            return False
+        # as it is, not of another kind that calls itself linear
+        head = self._make_head()
+        found = head.activations(features.cpu().numpy())
+        return _alike(found, units) and _alike(head.classify(found), plain_logits)
 
     def _make_head(self):
         layers = (self._layer, self.module.get_submodule(self.readout))
@@ -174,7 +177,7 @@ class ObservedNetwork:
             bias = part.bias
             if bias is None:
                 bias = torch.zeros(part.out_features, device="cpu")
-            parts += [_array(part.weight), _array(bias)]
+            parts += [as_numpy(part.weight), as_numpy(bias)]
         return Head(*parts)
 
     @property
@@ -190,17 +193,14 @@ class ObservedNetwork:
 
         Positions of one channel have the same weights.
         """
-        rows = _rows(self._layer)
-        if rows is None or self.n_units % len(rows):
-            return None
-        return np.repeat(rows, self.n_units // len(rows), axis=0)
+        return self._units.weights(self.n_units)
 
     @property
     def readout_weights(self):
         """Weights (n_classes, fan_in) of the readout; None without one."""
         if self.readout is None:
             return None
-        return _rows(self.module.get_submodule(self.readout))
+        return weight_rows(self.module.get_submodule(self.readout))
 
     def weight_names(self, layers):
         """Names of the weights that a user's name stands for.
@@ -252,7 +252,7 @@ class ObservedNetwork:
 
     def get_weights(self, names):
         """Arrays of the weights of these names."""
-        return {name: _array(self.module.get_parameter(name)) for name in names}
+        return {name: as_numpy(self.module.get_parameter(name)) for name in names}
 
     @property
     def head_names(self):
@@ -297,11 +297,13 @@ class ObservedNetwork:
             wanted = logits and self.n_logits is not None
             return responses, parts[-1] if wanted else None
 
-        return self._over(X, run, finish)
+        return self._over(X, run, finish, 1e30 if units else math.inf)
 
     def answers(self, X):
         """Logits as the network itself gives them; and the images' largest value."""
-        return self._over(X, lambda images: self._run(images, None)[1:], _same)
+        return self._over(
+            X, lambda images: self._run(images, None)[1:], _same, math.inf
+        )
 
     @contextlib.contextmanager
     def with_weights(self, weights):
@@ -324,43 +326,20 @@ class ObservedNetwork:
     @contextlib.contextmanager
     def without(self, units):
         """These units give 0, for as long as the context lasts."""
-        units = torch.as_tensor(np.asarray(units, dtype=int), device=self.device)
-
-        def silence(output):
-            output = output.clone()
-            if isinstance(self._layer, nn.Linear):
-                by_unit = output.movedim(-1, 1)
-            else:
-                by_unit = output
-            if self.pool == "flatten" and output.ndim > 2:
-                flat = by_unit.flatten(1)
-                flat[:, units] = 0
-                by_unit = flat.reshape(by_unit.shape)
-                if isinstance(self._layer, nn.Linear):
-                    return by_unit.movedim(1, -1)
-                return by_unit
-            by_unit[:, units] = 0  # a view of the output
-            return output
-
-        with self._giving(silence):
+        with self._giving(lambda output: self._units.silence(output, units)):
             yield
 
-    def _over(self, X, run, finish):
-        return run_in_batches(
-            X, self.image_shape, self.batch_size, self.value_range, run, finish
-        )
+    def _over(self, X, run, finish, limit=1e30):
+        settings = self.image_shape, self.batch_size, self.value_range
+        return run_in_batches(X, *settings, run, finish, limit)
 
     def _run(self, images, reading):
         """What is read at the layer, and logits (None where there are none)."""
+        self._n_images = len(images)
         images = images.to(self.device).float()
         if self.preprocess is not None:
-            images = self.preprocess(images)
-            if not isinstance(images, Tensor):
-                raise TypeError(
-                    f"preprocess must give a tensor; got {type(images).__name__}."
-                )
+            images = self._preprocess(images)
         self._reading, self._seen, self._n_runs = reading, None, 0
-        self._n_images = len(images)
         output = self.module(images.to(self._dtype))
         if self._n_runs != 1:
             raise ValueError(
@@ -378,13 +357,27 @@ class ObservedNetwork:
             logits = torch.cat([torch.zeros_like(yes), yes], dim=1)
         return self._seen, logits
 
-    def _look(self, module, args, output):
+    def _preprocess(self, images):
+        found = self.preprocess(images)
+        if not isinstance(found, Tensor):
+            raise TypeError(
+                f"preprocess must give a tensor; got {type(found).__name__}."
+            )
+        if found.ndim == 0 or len(found) != len(images):
+            raise ValueError(
+                f"preprocess must give as many images as it is given; of "
+                f"{tuple(images.shape)} it made {tuple(found.shape)}."
+            )
+        return found
+
+    def _look(self, module, args, kwargs, output):
         """The hook of the layer: what is read, and what is given in its place."""
         self._n_runs += 1
+        self._n_axes = getattr(output, "ndim", 0)
         if self._reading == "inputs":
-            self._seen = args[0].float().clone()
+            self._seen = _first(args, kwargs).float().clone()
         elif self._reading == "units":
-            self._seen = self._as_units(output)
+            self._seen = self._units.responses(output, self._n_images)
         return None if self._changed is None else self._changed(output)
 
     @contextlib.contextmanager
@@ -395,38 +388,6 @@ class ObservedNetwork:
             yield
         finally:
             self._changed = None
-
-    def _as_units(self, output):
-        """Responses (n, n_units) of a tensor of their own, float32."""
-        kind = type(self._layer).__name__
-        if not isinstance(output, Tensor):
-            raise ValueError(
-                f"layer={self.layer!r} is a {kind} that gives a "
-                f"{type(output).__name__}, not a tensor; name a layer that gives one."
-            )
-        known = isinstance(self._layer, (nn.Linear, *CONVOLUTIONS))
-        if output.ndim < 2 or len(output) != self._n_images:
-            raise ValueError(
-                f"layer={self.layer!r}, a {kind}, gives shape {tuple(output.shape)} "
-                f"for {self._n_images} images; wanted are (n, units), or (n, channels, "
-                f"...) with a row for each image."
-            )
-        if output.ndim == 3 and not known:
-            raise ValueError(
-                f"layer={self.layer!r}, a {kind}, gives shape {tuple(output.shape)}, "
-                f"which does not say what is a unit and what a position. Name an "
-                f"nn.Linear or a convolution."
-            )
-        self._n_axes = output.ndim
-        output = output.float()
-        if isinstance(self._layer, nn.Linear):
-            output = output.movedim(-1, 1)
-        if output.ndim == 2:
-            return output.clone()
-        if self.pool == "flatten":
-            return output.flatten(1).clone()
-        flat = output.flatten(2)
-        return flat.mean(dim=2) if self.pool == "mean" else flat.amax(dim=2)
 
 
 def observe_classifier(classifier, layer=None):
@@ -459,110 +420,20 @@ def _same(values):
     return values
 
 
+def _first(args, kwargs):
+    """What a layer was called with."""
+    return args[0] if args else next(iter(kwargs.values()))
+
+
+def _alike(found, wanted):
+    """Whether values agree, up to what a type of few digits leaves."""
+    wanted = wanted.cpu().numpy()
+    return np.allclose(found, wanted, rtol=0.02, atol=0.02 * np.abs(wanted).max())
+
+
 def _answers(head, features, units, logits):
     """Responses and logits that a head makes of features, those that are wanted."""
     activations = head.activations(features)
     return activations if units else None, head.classify(
         activations
     ) if logits else None
-
-
-def _array(tensor):
-    return tensor.detach().float().cpu().numpy().copy()
-
-
-def _rows(part):
-    """Weights of a layer, a row a unit or channel; None for another kind of layer."""
-    if isinstance(part, nn.Linear):
-        return _array(part.weight)
-    if isinstance(part, CONVOLUTIONS):
-        return _array(part.weight.flatten(1))
-    return None
-
-
-def find_layer(module, name, parameter, more=()):
-    """Name of a layer in a network, also where wrappers come first.
-
-    Parameters
-    ----------
-    module : nn.Module
-        The network.
-    name : str
-        As in ``module.named_modules()``, with or without the names of wrappers
-        (``module.``, ``_orig_mod.``).
-    parameter : str
-        What the user calls the name, for the error.
-    more : sequence of str, default=()
-        Further names that were possible, for the error.
-
-    Returns
-    -------
-    str
-        The name in this network.
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer.
-    """
-    names = [known for known, _ in module.named_modules() if known]
-    if isinstance(name, str):
-        found = name
-        while True:
-            if found in names:
-                return found
-            first, _, rest = found.partition(".")
-            if first not in _WRAPPERS or not rest:
-                break
-            found = rest
-    near = difflib.get_close_matches(str(name), names, n=5, cutoff=0.4) or names[-8:]
-    raise ValueError(
-        f"{parameter}={name!r} is no layer of this {type(module).__name__}; layers of "
-        f"names like it, or its last ones, are {[*more, *near]}. All are in "
-        f"dict(module.named_modules())."
-    )
-
-
-def _plain_copy(module):
-    """A copy that can be run, hooked and changed, its weights as they take effect."""
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be an nn.Module; got {type(module).__name__}.")
-    while True:
-        children = dict(module.named_children())
-        inner = children.get("_orig_mod", children.get("module"))
-        parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-        if inner is None or not (
-            "_orig_mod" in children or isinstance(module, parallel)
-        ):
-            break
-        module = inner
-    try:
-        copied = own_copy(module, "module").eval()
-    except TypeError as error:
-        raise TypeError(
-            f"The module, a {type(module).__name__}, cannot be copied "
-            f"({error.__cause__!r}). A copy of it is run, so that it is never changed: "
-            f"give a module that copy.deepcopy can copy."
-        ) from error
-    for part in copied.modules():
-        if parametrize.is_parametrized(part):
-            _make_plain(part)
-        # the older ways, by the tensors that they add
-        for mark, remove in _OLDER:
-            if hasattr(part, mark):
-                remove(part)
-                break
-    return copied
-
-
-def _make_plain(part):
-    """Replace the parametrizations of a copied layer by what they give.
-
-    torch's own way to remove them would change the class that the copy shares with the
-    layer that it was copied from.
-    """
-    effective = {name: getattr(part, name).detach() for name in part.parametrizations}
-    del part.parametrizations
-    part.__class__ = type(part).__bases__[0]
-    for name, value in effective.items():
-        part.register_parameter(name, nn.Parameter(value.clone(), requires_grad=False))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -35,12 +37,15 @@ class Subject:
         Labels of the logits; none of a model that is no classifier.
     grid : Grid
         The sheet that the layer's units stand on.
+    check : callable
+        Checks images in any accepted form.
     """
 
     estimator: BaseEstimator
     network: ObservedNetwork
     classes: np.ndarray
     grid: Grid
+    check: Callable[[ArrayLike], np.ndarray]
 
     @property
     def image_shape(self):
@@ -49,10 +54,6 @@ class Subject:
     @property
     def value_range(self):
         return self.network.value_range
-
-    def check(self, X):
-        """Images in any accepted form, checked."""
-        return validate_images(self.estimator, X, reset=False)
 
     def respond(self, X):
         """Responses (n, n_units) to checked images, or to images of our own making."""
@@ -215,13 +216,15 @@ def _of_classifier(classifier, layer):
     grid = classifier.grid_
     if network.layer != "grid":
         grid = Grid(sheet_shape(network.n_units), grid.neighborhood)
-    return Subject(classifier, network, classifier.classes_, grid)
+    check = partial(validate_images, classifier, reset=False)
+    return Subject(classifier, network, classifier.classes_, grid, check)
 
 
 def _of_frozen(model, layer):
     network = frozen.observe(model, layer)
     classes = frozen.check_classes(model, network)
-    return Subject(model, network, classes, frozen.sheet(model, network))
+    check = partial(frozen.check_images, model)
+    return Subject(model, network, classes, frozen.sheet(model, network), check)
 
 
 # What can be measured whole, and how its network is seen at a layer.

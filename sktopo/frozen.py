@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -12,10 +13,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from torch import nn
 
 from sktopo._forward import warn_of_range
-from sktopo._images import as_chw, validate_images
+from sktopo._images import as_array_like, as_chw, validate_images
 from sktopo._labels import as_labels
+from sktopo._modules import find_layer
 from sktopo._numbers import as_number, check_name, elements
-from sktopo._observed import POOLS, ObservedNetwork, find_layer
+from sktopo._observed import ObservedNetwork
+from sktopo._units import POOLS
 from sktopo.grid import Grid, sheet_shape
 
 __all__ = ["FrozenNetwork"]
@@ -87,9 +90,13 @@ class FrozenNetwork(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    It is fitted from birth: `fit` changes nothing, and ``clone`` gives it back itself,
-    as with scikit-learn's `FrozenEstimator`. Parameters are checked when it is first
-    used.
+    It is fitted from birth: `fit` changes nothing, and ``clone`` gives an estimator
+    with the same module, so that a search over `layer` trains nothing. Parameters are
+    checked when it is first used.
+
+    Hooks of the module's own are part of it: they run on the copy, where the closures
+    that they call are shared, also for the few images of noise by which its shapes are
+    learned.
 
     Weight noise on "grid" is on `layer`, on "readout" on the readout, on "head" on
     both, and any other name of a module stands for all its weights. A silenced unit
@@ -329,13 +336,13 @@ class FrozenNetwork(ClassifierMixin, TransformerMixin, BaseEstimator):
         return np.asarray(names, dtype=object)
 
     def _responses(self, X, layer):
-        X, network = validate_images(self, X, reset=False), observe(self, layer)
+        X, network = check_images(self, X), observe(self, layer)
         (responses, _), largest = network.look(X, logits=False)
         warn_of_range(largest, len(responses), self.pixel_range_)
         return responses, network
 
     def _logits(self, X):
-        X, network = validate_images(self, X, reset=False), observe(self)
+        X, network = check_images(self, X), observe(self)
         classes = check_classes(self, network)
         if not len(classes):
             raise ValueError(
@@ -347,7 +354,7 @@ class FrozenNetwork(ClassifierMixin, TransformerMixin, BaseEstimator):
         return logits, classes
 
     def __sklearn_clone__(self):
-        return self
+        return copy.copy(self)  # of the same module
 
     def __sklearn_is_fitted__(self):
         return True
@@ -404,6 +411,26 @@ def observe(frozen: FrozenNetwork, layer: str | None = None) -> ObservedNetwork:
     )
 
 
+def check_images(frozen: FrozenNetwork, X: ArrayLike) -> np.ndarray:
+    """Check images for a frozen network, which knows no names of columns.
+
+    Parameters
+    ----------
+    frozen : FrozenNetwork
+        The network and its settings.
+    X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+        Images.
+
+    Returns
+    -------
+    ndarray
+        In the form in which they came.
+    """
+    array = as_array_like(X)
+    array = array.to_numpy() if hasattr(array, "to_numpy") else array
+    return validate_images(frozen, array, reset=False)
+
+
 def check_classes(frozen: FrozenNetwork, network: ObservedNetwork) -> np.ndarray:
     """Find the labels of a frozen network's logits.
 
@@ -426,7 +453,16 @@ def check_classes(frozen: FrozenNetwork, network: ObservedNetwork) -> np.ndarray
     """
     if frozen.classes is None:
         return np.arange(network.n_logits or 0)
-    classes = as_labels(frozen.classes)
+    given = frozen.classes
+    if isinstance(given, str | set | dict) or np.ndim(given) != 1:
+        raise ValueError(
+            f"classes must be a sequence of labels, one for each logit; got {given!r}."
+        )
+    try:
+        # one by one, since an array of several types makes strings of them all
+        classes = as_labels(np.array([*given, None], dtype=object)[:-1])
+    except ValueError as error:
+        raise ValueError(f"classes cannot be labels: {error}") from error
     if len(classes) and len(classes) != (network.n_logits or 0):
         raise ValueError(
             f"classes holds {len(classes)} labels, but the module gives "

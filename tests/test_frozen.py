@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 import zlib
 from types import SimpleNamespace
 
@@ -144,6 +145,76 @@ def test_the_head_is_known_by_what_it_does(net):
         assert head(LINEAR, other) is None
     for layer in (CONV, "10", "0"):
         assert head(layer) is None
+
+
+class Beside(nn.Module):
+    """A head, and something beside it that a black image does not show."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(64, 64), nn.Linear(64, 4)
+        self.skip = nn.Linear(64, 4, bias=False)
+        self.form = form
+
+    def forward(self, x):
+        return self.form(self, x.flatten(1))
+
+
+class Adapted(nn.Linear):
+    """A linear layer and what was learned later, in a product of lower rank."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__(n_in, n_out)
+        self.A = nn.Parameter(torch.randn(n_in, 2))
+        self.B = nn.Parameter(torch.randn(2, n_out))
+
+    def forward(self, x):
+        return super().forward(x) + x @ self.A @ self.B
+
+
+class Cosine(nn.Linear):
+    def forward(self, x):
+        return 20 * F.linear(F.normalize(x), F.normalize(self.weight))
+
+
+def hooked(layer, change):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 4))
+    net[layer].register_forward_hook(change)
+    return net
+
+
+LIKE_A_HEAD = {
+    "residual": (Beside(lambda m, x: m.fc2(F.relu(m.fc1(x)) + x)), "fc1"),
+    "skip": (Beside(lambda m, x: m.fc2(F.relu(m.fc1(x))) + m.skip(x)), "fc1"),
+    "gate": (
+        Beside(lambda m, x: m.fc2(F.relu(m.fc1(x)) * (1 + x.mean(1))[:, None])),
+        "fc1",
+    ),
+    "adapted": (
+        nn.Sequential(nn.Flatten(), Adapted(64, 12), nn.ReLU(), nn.Linear(12, 4)),
+        "1",
+    ),
+    "cosine": (
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), Cosine(12, 4)),
+        "1",
+    ),
+    "hook of the layer": (hooked(1, lambda m, a, o: o.roll(1, 1) * 2 - 0.5), "1"),
+    "hook of the readout": (hooked(3, lambda m, a, o: o - o.roll(1, 1)), "1"),
+}
+
+
+@pytest.mark.parametrize("name", LIKE_A_HEAD)
+def test_what_is_only_like_a_head(name, held_out):
+    module, layer = LIKE_A_HEAD[name]
+    X, _ = held_out
+    frozen = freeze(module, layer)
+    expected, logits = by_hook(module, layer, X)
+    np.testing.assert_allclose(frozen.transform(X), expected, rtol=1e-5, atol=1e-5)
+    y = logits.argmax(axis=1)
+    curve = weight_noise_curve(frozen, X, y, [0], n_repeats=1)
+    assert curve["accuracy"].item() == frozen.score(X, y) == 1
+    assert measure(frozen, X, y, ["performance"])["value"].item() == 1
+    assert pruning_curve(frozen, X, y, "zeros", [0])["accuracy"].item() == 1
 
 
 @pytest.mark.parametrize("layers", ["grid", "readout", "head", "all", "0", "4", "3"])
@@ -305,7 +376,9 @@ def test_the_module_is_as_it_was(layer, fails_at, net, held_out):
 def test_fit_and_clone_keep_the_module(net, held_out, tmp_path):
     frozen = freeze(net)
     assert frozen.fit(*held_out) is frozen
-    assert clone(frozen) is frozen
+    other = clone(frozen).set_params(layer=CONV)
+    assert other.module is frozen.module
+    assert frozen.layer == LINEAR
     assert is_classifier(frozen)
     again = pickle.loads(pickle.dumps(frozen))
     np.testing.assert_array_equal(
@@ -618,6 +691,22 @@ def test_unit_table(net, held_out):
         ({"value_range": 1}, ValueError, "value_range must be"),
         ({"preprocess": "resize"}, TypeError, "preprocess must be"),
         ({"preprocess": lambda x: 1}, TypeError, "preprocess must give a tensor"),
+        ({"preprocess": lambda x: x[:1]}, ValueError, r"as many images .*\(1, 1, 8, 8"),
+        ({"preprocess": lambda x: x.repeat(2, 1, 1, 1)}, ValueError, "as many images"),
+        ({"classes": "abcdefghij"}, ValueError, "classes must be a sequence"),
+        ({"classes": np.eye(10)}, ValueError, "classes must be a sequence"),
+        (
+            {"classes": ["a", *range(9)]},
+            ValueError,
+            "classes cannot be labels: .*mixes",
+        ),
+        ({"image_shape": 64}, ValueError, "image_shape must be .*; got 64"),
+        ({"module": nn.LazyLinear(3), "layer": "x"}, ValueError, "has no values yet"),
+        (
+            {"module": nn.Linear(3, 3, device="meta"), "layer": "x"},
+            ValueError,
+            "has no values yet",
+        ),
         ({"pool": "sum"}, ValueError, r"pool must be one of \['flatten', 'max', 'mean"),
         ({"batch_size": 0}, ValueError, "batch_size must be"),
         ({"device": "tpu9"}, ValueError, "device='tpu9' is not available"),
@@ -682,3 +771,64 @@ def test_a_prime_number_of_units():
     for n in (0, -4, 2.5, "4", True):
         with pytest.raises(ValueError, match="positive integer"):
             sheet_shape(n)
+
+
+def test_a_search_over_layers_leaves_its_network_alone(net, held_out):
+    frozen = freeze(net)
+    search = GridSearchCV(
+        frozen, {"layer": [LINEAR, CONV, "0"]}, scoring=scorers.smoothness_scorer, cv=2
+    )
+    search.fit(*held_out)
+    assert frozen.layer == LINEAR
+    assert len(set(search.cv_results_["mean_test_score"])) == 3
+
+
+def test_units_that_never_change(net, held_out):
+    X, y = held_out
+    frozen, same = freeze(net), np.ones((40, 1, 8, 8), np.float32)
+    assert unit_table(frozen, same, None)["orientation_amplitude"].isna().all()
+    dead = copy.deepcopy(net)
+    dead[7].weight.data.zero_()
+    dead[7].bias.data.zero_()
+    table = measure(frozen, X, y, ["activity"], reference=freeze(dead))
+    assert "entropy_shared_range" not in set(table["measure"])
+
+
+def test_preprocess_is_left_alone_too(net, held_out):
+    X, _ = held_out
+    norm = nn.BatchNorm2d(1)
+    frozen = freeze(net, preprocess=norm)
+    np.testing.assert_array_equal(frozen.transform(X), frozen.transform(X))
+    assert norm.num_batches_tracked == 0
+    assert norm.training
+
+
+def test_called_by_keyword_and_scripted(net, held_out):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.turn, self.read = nn.Linear(64, 8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.read(input=self.turn(input=x.flatten(1)).relu())
+
+    module, (X, _) = Named(), held_out
+    expected, _ = by_hook(module, "turn", X)
+    frozen = freeze(module, "turn")
+    np.testing.assert_allclose(frozen.transform(X), expected, rtol=1e-5, atol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # newer torch would export
+        traced = torch.jit.trace(module, torch.zeros(2, 1, 8, 8))
+    with pytest.raises(TypeError, match="which hides its layers"):
+        freeze(traced, "turn").predict(X)
+
+
+def masked(logits):
+    return logits.masked_fill(torch.arange(10) == 3, -torch.inf)
+
+
+def test_classes_that_are_masked(net, held_out):
+    frozen = freeze(Answers(net, masked), f"net.{CONV}")
+    assert 3 not in frozen.predict(held_out[0])
+    curve = weight_noise_curve(frozen, *held_out, [0.1], n_repeats=1, layers="grid")
+    assert curve["accuracy"].between(0.5, 1).all()

@@ -350,8 +350,8 @@ def test_pruning_runs_the_backbone_once(fitted, held_out, monkeypatch):
         lambda module, images: batches.append(len(images)) or features(module, images),
     )
     pruning_curve(fitted, *held_out, ["zeros", "block"])
-    assert batches[:2] == [2, 4]  # to see what it is made of
-    assert sum(batches[2:]) == len(held_out[1])
+    assert batches[:4] == [2, 6, 6, 6]  # to see what it is made of
+    assert sum(batches[4:]) == len(held_out[1])
 
 
 def test_area_under_curves(fitted, held_out):

@@ -110,4 +110,5 @@ class Given:
         """That which was given, or 0.1 to 99.9 % of the reference's responses."""
         if self.reference is None:
             return self._value_range
-        return np.percentile(self.reference.activations, (0.1, 99.9))
+        low, high = np.percentile(self.reference.activations, (0.1, 99.9))
+        return (low, high) if low < high else None  # of units that never respond

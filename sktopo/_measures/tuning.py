@@ -19,8 +19,8 @@ def tuning(given, table):
 
 
 def _orientation(given, table):
-    scale = given.evaluation.activations.std(axis=0)
-    found = orientation_of(given.evaluation.subject, scale)
+    A = given.evaluation.activations
+    found = orientation_of(given.evaluation.subject, A)
     for name in ("amplitude", "strength", "osi"):
         table.add_mean(f"orientation_{name}", found[name])
     n_units = given.grid.n_units
@@ -60,8 +60,13 @@ def _mirrors(evaluation, flip, axis, seed, table):
     table.add_mean("mirror_correlation", found.r, axis=axis)
 
 
-def orientation_of(subject, scale):
-    """Orientation tuning of the units, from gratings in the range of the images."""
+def orientation_of(subject, A):
+    """Orientation tuning of the units, from gratings in the range of the images.
+
+    Modulation is told in standard deviations of the responses A to images.
+    """
+    # what rounding leaves of equal responses is no deviation
+    scale = np.where(np.ptp(A, axis=0) > 0, A.std(axis=0), 0)
     settings = subject.image_shape, subject.value_range
     images, gratings = stimuli.sine_gratings(*settings, lazy=True)
     R = pd.DataFrame(subject.respond(images))

@@ -70,7 +70,7 @@ def unit_table(
     evaluation = Evaluation.of(estimator, X, y, layer=layer)
     A, subject = evaluation.activations, evaluation.subject
     row, column = subject.grid.coordinates.T
-    orientation = orientation_of(subject, A.std(axis=0))
+    orientation = orientation_of(subject, A)
     table = pd.DataFrame({"unit": np.arange(A.shape[1]), "row": row, "column": column})
     for name, values in _preferences(A, evaluation.y).items():
         table[name] = values

@@ -603,7 +603,7 @@ class OrientationMapDisplay:
         """
         evaluation = Evaluation.of(estimator, X, None, layer=layer)
         subject = evaluation.subject
-        tuning = orientation_of(subject, evaluation.activations.std(axis=0))
+        tuning = orientation_of(subject, evaluation.activations)
         strength = np.nan_to_num(tuning.strength)
         display = cls(tuning.preferred, strength, subject.grid.shape)
         return display.plot(ax=ax, **kwargs)
