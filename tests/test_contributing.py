@@ -27,6 +27,7 @@ ADDED = {
     "data set": ("bars", "tests/test_datasets.py"),
 }
 ALSO = [
+    "tests/test_frozen.py",
     "tests/test_registries.py",
     "tests/metrics/test_activity.py",
     "tests/metrics/test_invariances.py",
@@ -142,7 +143,12 @@ def test_what_is_added_is_known_everywhere(house):
 def test_the_tests_over_all_entries_find_what_is_added(house):
     names = [name for name, _ in ADDED.values()]
     extra = ["smoother_than_pink", "one_layer", "aligned", "strong_responses"]
-    extra += ["share_of_zeros", "variances_fall", "lie_and_stand"]
+    extra += [
+        "scorers_look_at_the_layer",
+        "share_of_zeros",
+        "variances_fall",
+        "lie_and_stand",
+    ]
     files = [*(file for _, file in ADDED.values()), *ALSO]
     options = ["-q", "-rA", "-n", "0", "-p", "no:cacheprovider"]
     chosen = " or ".join([*names, *extra])
