@@ -12,24 +12,11 @@ import torch
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
-from sktopo._arrays import as_plain
+from sktopo._arrays import as_array_like
 from sktopo._sklearn_private import check_sample_weight
 
 CHUNK_BYTES = 2**22
 """How much of a large array is looked at in one go."""
-
-
-def as_array_like(values, name="X"):
-    """Torch tensors and lists as arrays (tensors without a copy); all else as it is.
-
-    Masked values and frames that are yet to be computed are refused by `name`.
-    """
-    if hasattr(values, "collect") and not hasattr(values, "__array__"):
-        raise TypeError(
-            f"{name} is a lazy frame ({type(values).__name__}), which holds no values "
-            f"yet. Compute it first: {name}.collect()."
-        )
-    return as_plain(values, name)
 
 
 def resolve_image_shape(array_shape, image_shape=None):

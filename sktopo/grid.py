@@ -11,6 +11,8 @@ import numpy as np
 
 from sktopo._warn import warn_user
 
+__all__ = ["NEIGHBORHOODS", "Grid", "sheet_shape"]
+
 NEIGHBORHOODS = {
     "moore": ((0, 1), (1, 0), (1, 1), (1, -1)),
     "von_neumann": ((0, 1), (1, 0)),

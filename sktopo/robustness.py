@@ -17,20 +17,19 @@ from sklearn.utils import check_random_state
 from sktopo._evaluation import Evaluation, LabelledImages
 from sktopo._forward import best_class
 from sktopo._images import as_batch, slices
-from sktopo._numbers import as_names, as_numbers, check_name
+from sktopo._numbers import as_names, as_numbers, check_name, check_whole
 from sktopo._subject import open_predictor
 from sktopo.metrics import (
     percentage_of_zeros,
     representational_similarity,
     rsm_similarity,
 )
-from sktopo.metrics._checks import check_whole
 from sktopo.networks import Head
 from sktopo.noise import (
     NOISES,
-    _check_exponent,
-    _check_level,
     add_noise,
+    check_exponent,
+    check_level,
     check_value_range,
 )
 
@@ -283,7 +282,7 @@ def image_noise_curve(
         Images.
     y : array-like of shape (n,)
         Class labels.
-    kinds : iterable of {"white", "pink", "salt_and_pepper"}, default=all three
+    kinds : iterable of str, default=("white", "pink", "salt_and_pepper")
         Kinds of noise; see `sktopo.noise`.
     levels : iterable of float, default=(0.01, 0.05, 0.1, 0.15, 0.2)
         Strengths as shares of the value range, each at least 0; of salt and pepper at
@@ -348,7 +347,7 @@ def evaluate_image_noise(
         As `image_noise_curve` gives.
     """
     kinds, levels = check_image_noise(kinds, levels)
-    exponent = _check_exponent(exponent)
+    exponent = check_exponent(exponent)
     evaluation.require_accuracy()
     subject = evaluation.subject
     if value_range is None:
@@ -406,7 +405,7 @@ def check_image_noise(kinds, levels):
     kinds = as_names("kinds", kinds, NOISES)
     levels = as_numbers("levels", levels, 0, float_info.max, "finite and at least 0")
     for kind, level in product(kinds, levels):
-        _check_level(level, kind)
+        check_level(level, kind)
     return kinds, levels
 
 

@@ -29,22 +29,6 @@ from sktopo.robustness import (
     evaluate_weight_noise,
 )
 
-__all__ = [
-    "expert_localization_scorer",
-    "functional_localization_scorer",
-    "get_scorer",
-    "get_scorer_names",
-    "image_robustness_scorer",
-    "make_expert_localization_scorer",
-    "make_functional_localization_scorer",
-    "make_image_robustness_scorer",
-    "make_smoothness_scorer",
-    "make_weight_robustness_scorer",
-    "multi_scorer",
-    "smoothness_scorer",
-    "weight_robustness_scorer",
-]
-
 
 class _RoutesSampleWeight:
     """Lets metadata routing pass sample_weight to a scorer that asks for it."""
@@ -514,19 +498,25 @@ def make_smoothness_scorer(
     )
 
 
-weight_robustness_scorer = make_weight_robustness_scorer()
-image_robustness_scorer = make_image_robustness_scorer()
-expert_localization_scorer = make_expert_localization_scorer()
-functional_localization_scorer = make_functional_localization_scorer()
-smoothness_scorer = make_smoothness_scorer()
-
-_FACTORIES = {
+# What makes each scorer, by its name.
+SCORERS = {
     "expert_localization": make_expert_localization_scorer,
     "functional_localization": make_functional_localization_scorer,
     "image_robustness": make_image_robustness_scorer,
     "smoothness": make_smoothness_scorer,
     "weight_robustness": make_weight_robustness_scorer,
 }
+__all__ = ["SCORERS", "get_scorer", "get_scorer_names", "multi_scorer"]
+__all__ += [make.__name__ for make in SCORERS.values()]
+__all__ += [f"{name}_scorer" for name in SCORERS]
+
+
+def __getattr__(name):
+    """A scorer with its default settings, as `smoothness_scorer`."""
+    known, _, rest = name.rpartition("_")
+    if rest == "scorer" and known in SCORERS:
+        return SCORERS[known]()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get_scorer_names() -> list[str]:
@@ -543,7 +533,7 @@ def get_scorer_names() -> list[str]:
     >>> get_scorer_names()[0]
     'expert_localization'
     """
-    return sorted(_FACTORIES)
+    return sorted(SCORERS)
 
 
 def get_scorer(name: str) -> TopographicScorer:
@@ -570,12 +560,12 @@ def get_scorer(name: str) -> TopographicScorer:
     >>> get_scorer("smoothness")
     make_smoothness_scorer(neighborhood=None, standardize=False)
     """
-    if not isinstance(name, str) or name not in _FACTORIES:
+    if not isinstance(name, str) or name not in SCORERS:
         raise ValueError(
             f"{name!r} is no scorer of sktopo; its scorers are {get_scorer_names()}. "
             f"scikit-learn's own are in sklearn.metrics.get_scorer_names()."
         )
-    return _FACTORIES[name]()
+    return SCORERS[name]()
 
 
 def multi_scorer(scorers: Iterable[str | TopographicScorer]) -> MultiScorer:

@@ -186,8 +186,8 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    kind : {"white", "pink", "salt_and_pepper"}, default="white"
-        The kind of noise; see `sktopo.noise`.
+    kind : str, default="white"
+        The kind of noise, a name in `sktopo.noise.NOISES`.
     level : float, default=0.1
         Strength as a share of the value range, at least 0.
     exponent : float, default=1.0
@@ -228,7 +228,7 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "kind": [StrOptions(set(NOISES))],
+        "kind": [StrOptions(NOISES.keys())],
         "level": [Interval(Real, 0, None, closed="left")],
         "exponent": [Interval(Real, None, None, closed="neither")],
         "value_range": [tuple, list, None],

@@ -231,7 +231,7 @@ def test_labels_that_the_classifier_does_not_know_are_wrong(curve, fitted, held_
         (weight_noise_curve, {"sigmas": [np.nan]}, "finite"),
         (weight_noise_curve, {"n_repeats": 0}, "1 or more"),
         (weight_noise_curve, {"n_repeats": True}, "1 or more"),
-        (image_noise_curve, {"kinds": ["brown"]}, r"got \['brown'\]"),
+        (image_noise_curve, {"kinds": ["green"]}, r"got \['green'\]"),
         (image_noise_curve, {"levels": [-1]}, "at least"),
         (image_noise_curve, {"value_range": (1, 0)}, "smaller one first"),
     ],
@@ -466,7 +466,7 @@ def test_names_in_any_form_count_once(column, fitted, held_out):
     pd.testing.assert_frame_equal(run(fitted, X, y, set(names)), ordered)
     one = run(fitted, X, y, names[0])
     assert one[column].unique().tolist() == names[:1]
-    for wrong in ([], iter(()), None, 3, [None], ["brown"], [["white"]], b"white"):
+    for wrong in ([], iter(()), None, 3, [None], ["green"], [["white"]], b"white"):
         with pytest.raises(ValueError, match=r"must be among .*got"):
             run(fitted, X, y, wrong)
 

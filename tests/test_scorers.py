@@ -33,13 +33,7 @@ from sktopo.metrics import (
 )
 from sktopo.robustness import image_noise_curve, weight_noise_curve
 
-NAMES = [
-    "expert_localization",
-    "functional_localization",
-    "image_robustness",
-    "smoothness",
-    "weight_robustness",
-]
+NAMES = scorers.get_scorer_names()
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +43,26 @@ def held_out(digits):
 
 
 def test_names():
-    assert scorers.get_scorer_names() == NAMES
+    assert sorted(NAMES) == NAMES
+    assert {
+        "expert_localization",
+        "functional_localization",
+        "image_robustness",
+        "smoothness",
+        "weight_robustness",
+    } <= set(NAMES)
     for name in NAMES:
         ready = getattr(scorers, f"{name}_scorer")
         assert repr(ready) == repr(scorers.get_scorer(name))
         assert ready.name == name
-    with pytest.raises(ValueError, match=r"'f1' is no scorer of sktopo.*sklearn"):
+        assert f"{name}_scorer" in scorers.__all__
+    with pytest.raises(
+        ValueError, match=r"'f1' is no scorer of sktopo.*sklearn"
+    ) as error:
         scorers.get_scorer("f1")
+    assert all(repr(name) in str(error.value) for name in NAMES)
+    with pytest.raises(AttributeError, match="no attribute 'f1_scorer'"):
+        _ = scorers.f1_scorer
 
 
 def test_scores_are_those_of_the_measures(fitted, held_out):
@@ -365,7 +372,7 @@ def test_thresholds_and_ranges_in_any_form(fitted, held_out):
         ("weight_robustness", {"kind": "ratio"}),
         ("weight_robustness", {"kind": np.array(["accuracy", "change"])}),
         ("weight_robustness", {"random_state": "seed"}),
-        ("image_robustness", {"kinds": ["brown"]}),
+        ("image_robustness", {"kinds": ["green"]}),
         ("image_robustness", {"levels": [np.nan]}),
         ("image_robustness", {"levels": [11]}),
         ("image_robustness", {"kind": "ratio"}),

@@ -1,6 +1,6 @@
 """Every measure of a model: one registry of groups, one schema of results.
 
-A module a group; `registry.GROUPS` lists them, and what each needs.
+A module a group, with its entry GROUP; `registry.GROUPS` holds them all.
 """
 
 from sktopo._measures.registry import measure, measure_activations

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from sktopo._measures.results import Table
-from sktopo.metrics._activations import Activations
-from sktopo.metrics._pairs import DistanceBins
+from sktopo.metrics.activations import Activations
+from sktopo.metrics.distances import DistanceBins
 
 
 @dataclass(frozen=True)

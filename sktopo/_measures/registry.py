@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,37 +14,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from sktopo._evaluation import Evaluation
-from sktopo._measures import (
-    activity,
-    dimensionality,
-    geometry,
-    localization,
-    performance,
-    robustness,
-    selectivity,
-    smoothness,
-    tuning,
-)
 from sktopo._measures.group import Given
 from sktopo._measures.results import Table, as_frame
-from sktopo.metrics._activations import Activations
-from sktopo.metrics._checks import check_table
+from sktopo.metrics.activations import Activations, check_weights
 
-# In the order of the tables.
-GROUPS = {
-    module.GROUP.name: module.GROUP
-    for module in (
-        performance,
-        smoothness,
-        localization,
-        selectivity,
-        activity,
-        dimensionality,
-        geometry,
-        robustness,
-        tuning,
-    )
-}
+# Every group of measures by its name, in the order of the tables: what the modules of
+# this package that have a GROUP hold. It is filled below.
+GROUPS = {}
+# These come first; others follow by their names.
+FIRST = ("performance", "smoothness", "localization", "selectivity", "activity")
 
 
 def check_include(include):
@@ -94,9 +75,9 @@ def measure(
         measures of the responses to them.
     y : array-like of shape (n,) or None
         Class labels. None: what needs labels is left out.
-    include : "all" or sequence of str, default="all"
-        Groups to take: "performance", "smoothness", "localization", "selectivity",
-        "activity", "dimensionality", "geometry", "robustness", "tuning".
+    include : "all", str or sequence of str, default="all"
+        Names of the groups to take, such as "smoothness"; the page "Measures" of the
+        documentation lists them all, as the error for an unknown one does.
     reference : estimator, default=None
         Another fitted model, such as the control of the same seed. The 0.1 to 99.9
         percentiles of its activations are the range of the shared entropy, and the
@@ -182,8 +163,7 @@ def measure_activations(
     Returns
     -------
     DataFrame
-        As `measure` gives, for the groups "smoothness", "localization", "selectivity",
-        "activity" and "dimensionality".
+        As `measure` gives, for the groups that need no more than was given.
 
     Raises
     ------
@@ -200,11 +180,24 @@ def measure_activations(
     """
     A, grid, y = Activations.of(A, grid_shape, y)
     if weights is not None:
-        weights = check_table(weights, "weights", "n_units", "fan_in")
-        if len(weights) != grid.n_units:
-            raise ValueError(
-                f"weights must have one row for each of {grid.n_units} units; got "
-                f"{len(weights)} rows."
-            )
+        weights = check_weights(weights, grid.n_units)
     given = Given(lambda: A, grid, y, weights, value_range)
     return _take(given, list(GROUPS))
+
+
+def _place(group):
+    return FIRST.index(group.name) if group.name in FIRST else len(FIRST), group.name
+
+
+def _find_groups():
+    """The groups of all modules beside this one."""
+    names = [
+        module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])
+    ]
+    modules = [importlib.import_module(f"sktopo._measures.{name}") for name in names]
+    groups = [module.GROUP for module in modules if hasattr(module, "GROUP")]
+    return {group.name: group for group in sorted(groups, key=_place)}
+
+
+# At the end, so that a group's module may use what stands above.
+GROUPS.update(_find_groups())

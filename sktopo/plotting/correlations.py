@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 
 from sktopo import metrics
 from sktopo._evaluation import Evaluation
-from sktopo.metrics._checks import check_activations, correlations
+from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
     entitle,
     legend,
@@ -19,6 +19,12 @@ from sktopo.plotting._base import (
     write,
 )
 from sktopo.plotting.style import CONTROL, bare, drawing
+
+__all__ = [
+    "CorrelationDistanceDisplay",
+    "CorrelationHistogramDisplay",
+    "DifferenceByDistanceDisplay",
+]
 
 
 class CorrelationDistanceDisplay:
@@ -216,8 +222,8 @@ class CorrelationHistogramDisplay:
         CorrelationHistogramDisplay
             The display.
         """
-        A, _, _ = check_activations(A)
-        r = correlations(A)[np.triu_indices(A.shape[1], k=1)]
+        r = Activations(A).correlations
+        r = r[np.triu_indices(len(r), k=1)]
         return cls(r[~np.isnan(r)], name).plot(ax=ax, **kwargs)
 
     @classmethod

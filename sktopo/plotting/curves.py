@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sktopo import metrics
 from sktopo._measures.tuning import eccentricity_of
 from sktopo._subject import open_subject
-from sktopo.metrics._intervals import half_width
+from sktopo.metrics.intervals import half_width
 from sktopo.plotting._base import (
     as_label,
     check_names,
@@ -21,6 +21,8 @@ from sktopo.plotting._base import (
 )
 from sktopo.plotting.style import CONTROL, bare, drawing, styles
 from sktopo.robustness import image_noise_curve, pruning_curve, weight_noise_curve
+
+__all__ = ["EccentricityDisplay", "LambdaCurveDisplay", "RobustnessDisplay"]
 
 _AXES = {
     "sigma": "weight noise, sigma",

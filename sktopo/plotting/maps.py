@@ -11,7 +11,7 @@ from sktopo._evaluation import Evaluation
 from sktopo._images import as_array_like
 from sktopo._measures.tuning import orientation_of
 from sktopo.grid import Grid
-from sktopo.metrics._checks import check_activations
+from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
     DIVERGING,
     NEUTRAL,
@@ -28,6 +28,8 @@ from sktopo.plotting._base import (
     write,
 )
 from sktopo.plotting.style import drawing, hue_circle, palette, pyplot
+
+__all__ = ["ExpertMapDisplay", "GridMapDisplay", "OrientationMapDisplay"]
 
 
 class GridMapDisplay:
@@ -149,8 +151,8 @@ class GridMapDisplay:
         GridMapDisplay
             The display.
         """
-        A, grid, _ = check_activations(A, grid_shape)
-        maps = A.reshape(-1, *grid.shape)
+        A, grid, _ = Activations.of(A, grid_shape)
+        maps = A.values.reshape(-1, *grid.shape)
         return cls(maps, titles, label).plot(ax=ax, **kwargs)
 
     @classmethod
@@ -386,7 +388,7 @@ class ExpertMapDisplay:
         ExpertMapDisplay
             The display.
         """
-        A, _, y = check_activations(A, grid_shape, y)
+        A, _, y = Activations.of(A, grid_shape, y)
         classes = np.unique(y) if classes is None else np.atleast_1d(classes)
         precision = metrics.average_precision(A, y, classes)
         experts = metrics.expert_units(A, y, threshold, classes=classes)

@@ -20,6 +20,8 @@ from sktopo.plotting._base import (
 )
 from sktopo.plotting.style import drawing
 
+__all__ = ["RSMDisplay"]
+
 
 class RSMDisplay:
     """A representational similarity matrix.

@@ -18,7 +18,7 @@ from sktopo.plotting.maps import best_class
 from sktopo.plotting.style import bare, drawing, pyplot
 from sktopo.study._blocks import n_equals
 from sktopo.study._panels import taken_at
-from sktopo.study._statistics import mean_interval
+from sktopo.study.statistics import mean_interval
 
 # Inches: at these sizes text is about that of the page, on a phone, too.
 SMALL, WIDE = (4, 3), (5, 3.2)

@@ -108,6 +108,15 @@ def test_the_list_is_complete():
     assert sorted(DISPLAYS) == sorted(plotting.__all__)
 
 
+@each_display
+def test_what_draws_gives_the_display(kind):
+    display = DISPLAYS[kind]("WS")
+    assert type(display) is getattr(plotting, kind)
+    figure, ax = axes_of(kind)
+    assert display.plot(ax=ax) is display
+    assert display.figure_ is figure
+
+
 # ------------------------------------------------------------------ text
 
 

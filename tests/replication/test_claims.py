@@ -11,7 +11,7 @@ from sktopo.replication import claims as public_claims
 from sktopo.replication._claims import CLAIMS, DATASETS, VERSION_1
 from sktopo.replication._claims import judge_all as claims
 from sktopo.replication._judging import LAMS, _consistency_slope
-from sktopo.study._statistics import holm
+from sktopo.study.statistics import holm
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import claims_simulation
@@ -99,7 +99,7 @@ def test_the_family_is_fixed(dataset, rng):
 
 
 def test_an_unknown_data_set_is_refused(rng):
-    with pytest.raises(ValueError, match=r"'mnist_5000', 'cifar10'\].*got 'cifar'"):
+    with pytest.raises(ValueError, match=r"'cifar10', 'mnist_5000'\].*got 'cifar'"):
         claims(*simulate(rng), "cifar")
 
 
