@@ -429,7 +429,7 @@ def test_each_model_meets_the_images_once_a_layer(net, held_out):
 
 def test_scorers_look_at_the_layer(net, held_out):
     frozen = freeze(net)
-    for name, make in scorers._FACTORIES.items():
+    for name, make in scorers.SCORERS.items():
         if name == "image_robustness":
             continue
         there = make(layer=CONV)
