@@ -14,8 +14,6 @@ import joblib
 import numpy as np
 import safetensors.numpy
 import torch
-from joblib.executor import get_memmapping_executor
-from joblib.parallel import LokyBackend, get_active_backend
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
@@ -195,20 +193,8 @@ def told_how_to_go_on(folder):
 # ------------------------------------------------------------------ workers
 
 
-class _OneWorker(LokyBackend):
-    """joblib's loky with one worker process, where joblib itself would start none."""
-
-    def configure(self, n_jobs=1, parallel=None, **settings):
-        environment = self._prepare_worker_env(n_jobs=joblib.cpu_count())
-        self._workers = get_memmapping_executor(
-            1, env=environment, context_id=parallel._id
-        )
-        self.parallel = parallel
-        return n_jobs
-
-
 def run_cells(tasks, n_jobs, bar):
-    """Train and measure cells, in worker processes where there can be some.
+    """Train and measure cells: one at a time in this process, more in workers.
 
     A worker that is killed (as when memory runs out) fails the cell that it had, if
     that happens to the cell again when it runs alone, and no other.
@@ -267,7 +253,8 @@ def _run_until_killed(tasks, n_jobs, bar, marks):
 
 def _run_alone(task, bar):
     with tempfile.TemporaryDirectory() as marks:
-        done, killed = _run_until_killed([task], 1, bar, Path(marks))
+        # two, of which one has nothing to do: one job would run in this process
+        done, killed = _run_until_killed([task], 2, bar, Path(marks))
     if not killed:
         return done
     bar.update()
@@ -278,18 +265,10 @@ def _parallel(n_jobs):
     """joblib's Parallel, whose results come as they are ready where that can be."""
     if multiprocessing.current_process().daemon:  # it must not have children
         return joblib.Parallel(1, backend="sequential", return_as="generator")
-    backend, _ = get_active_backend()
-    if isinstance(backend, LokyBackend) and joblib.effective_n_jobs(n_jobs) == 1:
-        # of a single job joblib thinks that it needs no worker
-        settings = {"n_jobs": 2, "backend": _OneWorker()}
-    else:
-        settings = {"n_jobs": n_jobs}
     try:
-        return joblib.Parallel(
-            batch_size=1, return_as="generator_unordered", **settings
-        )
+        return joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")
     except ValueError:  # a backend that gives all results at the end
-        return joblib.Parallel(batch_size=1, **settings)
+        return joblib.Parallel(n_jobs, batch_size=1)
 
 
 # --------------------------------------------------------------------- in a worker
@@ -372,7 +351,9 @@ def _measure(classifier, task):
             files[table_name(group)] = table_bytes(part)
     for group in task.missing:
         if group not in GROUPS:
-            # a guest gets a model of its own, and images that it cannot change
-            found = task.measures[group](copy.deepcopy(classifier), X, y)
+            # a guest begins anew with each model, gets a copy of it, and cannot change
+            # the images
+            guest = copy.deepcopy(task.measures[group])
+            found = guest(copy.deepcopy(classifier), X, y)
             files[table_name(group)] = table_bytes(as_table(found, group, len(y)))
     return files

@@ -31,8 +31,8 @@ class TopographicStudy(BaseEstimator):
 
     Each model is a cell: a condition, a weight of the spatial loss (lam) and a seed.
     Cells of one seed share initialisation, order of the data and noisy test images, so
-    that conditions are compared within seeds. Every cell is trained and measured in a
-    worker process with one torch thread.
+    that conditions are compared within seeds. Every cell is trained and measured with
+    one thread, in this process or in workers: the results are the same bits.
 
     Parameters
     ----------
@@ -54,7 +54,10 @@ class TopographicStudy(BaseEstimator):
         that a study can go on after it was stopped, or be extended. None: results are
         kept in memory, and models are not kept.
     n_jobs : int, default=1
-        Cells that run at the same time, as in joblib. Under another joblib backend
+        Cells that run at the same time, as in joblib. 1: one after the other in this
+        process, which has one thread meanwhile; if the system kills it, the study ends,
+        and goes on from its store. More, or -1 for one a core: each in a worker
+        process, and if that is killed only its cell fails. Under another joblib backend
         (``joblib.parallel_config("dask")`` or ``"ray"``) that backend runs them.
     random_state : int, default=0
         Together with its number it decides the random state of each seed.
@@ -102,7 +105,7 @@ class TopographicStudy(BaseEstimator):
 
     lams are rounded to 12 digits, so that 0.1 + 0.2 is 0.3. A measure of your own gets
     a copy of the model and images that it cannot write to. A model that fails, or whose
-    worker is killed twice, is named in `failures_`, and the others go on.
+    worker process is killed twice, is named in `failures_`, and the others go on.
 
     References
     ----------
