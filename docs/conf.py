@@ -1,6 +1,17 @@
-"""Sphinx configuration: API pages from the docstrings, gallery from examples/."""
+"""Sphinx configuration: pages from docstrings and lists, gallery from examples/."""
+
+import sys
+from pathlib import Path
 
 import sktopo
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from lists import api_page, measures_page
+
+(HERE / "api.rst").write_text(api_page())
+(HERE / "measures.rst").write_text(measures_page())
 
 project = "sktopo"
 copyright = "2026, the sktopo developers"

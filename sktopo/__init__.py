@@ -4,6 +4,7 @@ import importlib
 
 from sktopo import (
     datasets,
+    frozen,
     grid,
     losses,
     metrics,
@@ -14,15 +15,18 @@ from sktopo import (
     stimuli,
     transformers,
 )
-from sktopo._measures import measure, measure_activations, select_results
+from sktopo._measures import measure, measure_activations, select_results, unit_table
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.frozen import FrozenNetwork
 from sktopo.transformers import GridActivations, ImageNoise
 
 __all__ = [
+    "FrozenNetwork",
     "GridActivations",
     "ImageNoise",
     "TopographicCNNClassifier",
     "datasets",
+    "frozen",
     "grid",
     "losses",
     "measure",
@@ -38,6 +42,7 @@ __all__ = [
     "stimuli",
     "study",
     "transformers",
+    "unit_table",
 ]
 __version__ = "0.2.0.dev0"
 

@@ -37,6 +37,19 @@ def as_plain(values, name="Input"):
     return values if hasattr(values, "ndim") else np.asarray(values)
 
 
+def as_array_like(values, name="X"):
+    """Torch tensors and lists as arrays (tensors without a copy); all else as it is.
+
+    Masked values and frames that are yet to be computed are refused by `name`.
+    """
+    if hasattr(values, "collect") and not hasattr(values, "__array__"):
+        raise TypeError(
+            f"{name} is a lazy frame ({type(values).__name__}), which holds no values "
+            f"yet. Compute it first: {name}.collect()."
+        )
+    return as_plain(values, name)
+
+
 def _plain(values, name):
     if isinstance(values, _SCALARS):
         return values

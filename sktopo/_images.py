@@ -10,25 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import check_array, check_X_y
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 
-from sktopo._arrays import as_plain
+from sktopo._arrays import as_array_like
+from sktopo._sklearn_private import check_sample_weight
 
 CHUNK_BYTES = 2**22
 """How much of a large array is looked at in one go."""
-
-
-def as_array_like(values, name="X"):
-    """Torch tensors and lists as arrays (tensors without a copy); all else as it is.
-
-    Masked values and frames that are yet to be computed are refused by `name`.
-    """
-    if hasattr(values, "collect") and not hasattr(values, "__array__"):
-        raise TypeError(
-            f"{name} is a lazy frame ({type(values).__name__}), which holds no values "
-            f"yet. Compute it first: {name}.collect()."
-        )
-    return as_plain(values, name)
 
 
 def resolve_image_shape(array_shape, image_shape=None):
@@ -90,7 +78,7 @@ def resolve_image_shape(array_shape, image_shape=None):
 
 
 def as_chw(image_shape):
-    shape = tuple(image_shape)
+    shape = tuple(image_shape) if np.iterable(image_shape) else ()
     whole = all(isinstance(v, (int, np.integer)) and v > 0 for v in shape)
     if len(shape) not in (2, 3) or not whole:
         raise ValueError(
@@ -192,7 +180,7 @@ def validate_weights(sample_weight, X):
     """Weights of the images in float64, at least 0; ones where none are given."""
     if sample_weight is not None and not isinstance(sample_weight, Number):
         sample_weight = as_array_like(sample_weight, "sample_weight")
-    return _check_sample_weight(
+    return check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
 

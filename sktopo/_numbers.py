@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
-from sktopo._images import as_array_like
+from sktopo._arrays import as_array_like
 
 
 def as_float(value, name: str) -> float | None:
@@ -87,3 +87,12 @@ def check_name(name: str, value, known: Collection[str]) -> None:
     """Raise a ValueError unless `value` is one of the `known` names."""
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} must be one of {sorted(known)}; got {value!r}.")
+
+
+def check_whole(name: str, value, least: int) -> None:
+    """Raise a ValueError unless `value` is an integer of at least `least`."""
+    whole = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
+    if not whole or value < least:
+        raise ValueError(
+            f"{name} must be an integer of {least} or more; got {value!r}."
+        )

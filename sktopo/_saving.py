@@ -15,7 +15,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from skorch.history import History
 
-from sktopo import _training
 from sktopo._files import (
     LIBRARY_VERSIONS,
     encode,
@@ -23,9 +22,13 @@ from sktopo._files import (
     name_of,
     write_atomically,
 )
+from sktopo._forward import evaluate
 from sktopo._images import as_chw
 from sktopo._labels import decode_labels, encode_labels
 from sktopo._modes import plain_modes
+from sktopo._sklearn_private import validate_params
+from sktopo._training import CrossEntropy, Objective, seeded_initialisation
+from sktopo._training.making import make_net, make_objective, structure_of
 from sktopo.grid import Grid
 from sktopo.networks import Head, make_network
 
@@ -163,7 +166,7 @@ def _responses(estimator):
     noise = np.random.default_rng(0).random((2, *estimator.image_shape_))
     images = np.concatenate([_ramps(estimator), low + (high - low) * noise])
     images = images.astype(np.float32)
-    features, _ = estimator._evaluate(images, lambda head, features: features)
+    features, _ = evaluate(estimator, images, lambda head, features: features)
     with torch.inference_mode():
         logits = estimator.module_(torch.from_numpy(images).to(estimator.net_.device))
     head = Head.of(estimator.module_)
@@ -227,7 +230,7 @@ def _describe(estimator):
         "neighborhood": estimator.grid_.neighborhood,
         "feature_names": None if names is None else names.tolist(),
         "history": [_plain_numbers(epoch) for epoch in net.history],
-        "split_seed": int(estimator._split_seed),
+        "split_seed": int(net.split_seed),
         # where random numbers go on; the generators' states differ between versions
         "next_seed": zlib.crc32(states),
     }
@@ -252,7 +255,7 @@ def _ramps(estimator):
 
 def _answers(estimator):
     """Logits of two images, by which a backbone is known again."""
-    return estimator._evaluate(_ramps(estimator), Head.logits)[0]
+    return evaluate(estimator, _ramps(estimator), Head.logits)[0]
 
 
 # --------------------------------------------------------------------- reading
@@ -372,7 +375,7 @@ def _rebuild(cls, document, given, callbacks, device):
     parameters.pop("device", None)
     with _as_bad_file("its parameters"):
         estimator = cls(**parameters)
-        estimator._validate_params()
+        validate_params(estimator)
     estimator.set_params(callbacks=callbacks, device=device)
     with _as_bad_file("its description"):
         estimator.classes_ = decode_labels(document["classes"])
@@ -388,13 +391,14 @@ def _rebuild(cls, document, given, callbacks, device):
             if len(names) != estimator.n_features_in_:
                 raise ValueError(f"{len(names)} feature names")
             estimator.feature_names_in_ = np.asarray(names, dtype=object)
-        estimator._split_seed = _seed(document["split_seed"])
-        estimator._structure = estimator._current_structure()
+        structure_of(estimator)  # which no bad image shape survives
     return estimator
 
 
 def _restore(estimator, file, document):
     """Give the estimator its net, once each tensor was seen to fit."""
+    with _as_bad_file("its description"):
+        split_seed = _seed(document["split_seed"])
     with _as_bad_file("its history"):
         history = History(
             {**{k: _number(v) for k, v in epoch.items()}, "batches": []}
@@ -414,13 +418,13 @@ def _restore(estimator, file, document):
         raise _BadFileError("a standard deviation of its images is not positive.")
     module.generator = torch.Generator().manual_seed(int(dropout))
     if isinstance(estimator.topo_loss, NotLoaded):
-        objective = _training.Objective(None, None)
+        objective = Objective(CrossEntropy())
     else:
-        with _training.seeded_initialisation(0):
-            objective = estimator._objective()
+        with seeded_initialisation(0):
+            objective = make_objective(estimator, CrossEntropy())
         wanted = objective.state_dict()
         objective.load_state_dict(_read_tensors(file, "criterion", wanted))
-    net = estimator._wrap(module, objective, int(shuffling))
+    net = make_net(estimator, module, objective, int(shuffling), split_seed)
     net.history_ = history
     estimator.net_ = net
 
@@ -455,7 +459,7 @@ def _empty_network(estimator):
         )
 
     if callable(estimator.backbone):
-        with _training.seeded_initialisation(0):
+        with seeded_initialisation(0):
             return build().eval()
     try:
         with torch.device("meta"):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from collections.abc import Callable
-from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -15,45 +13,30 @@ from numpy.typing import ArrayLike
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight, compute_sample_weight
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import (
-    _check_partial_fit_first_call,
-    check_classification_targets,
-)
-from sklearn.utils.validation import (
-    _check_feature_names_in,
-    check_is_fitted,
-    check_random_state,
-)
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
-from sktopo import _saving, _training
-from sktopo._files import name_backbone
+from sktopo import _estimator, _saving
+from sktopo._forward import best_class, evaluate, images_at_once, warn_of_range
 from sktopo._images import (
     as_array_like,
-    as_batch,
-    as_chw,
-    image_statistics,
     slices,
     validate_images,
     validate_weights,
 )
 from sktopo._labels import as_labels, check_label_types
-from sktopo._modes import plain_modes
-from sktopo.grid import NEIGHBORHOODS, Grid
-from sktopo.losses import DISTANCES, ActivationSimilarity, WeightSimilarity
-from sktopo.networks import BACKBONES, Head, auto_backbone, make_network, own_copy
-
-TOPO_LOSSES = {
-    "ws": (WeightSimilarity, {}),
-    "as": (ActivationSimilarity, {}),
-    "as_untransposed": (ActivationSimilarity, {"layout": "untransposed"}),
-}
-
-# What a model is made of: these cannot change while its training goes on.
-STRUCTURE = ("grid_shape", "backbone", "image_shape", "standardize", "optimizer")
+from sktopo._observed import observe_classifier
+from sktopo._sklearn_private import (
+    StrOptions,
+    check_feature_names_in,
+    check_partial_fit_first_call,
+    validate_params,
+)
+from sktopo._training import CrossEntropy
+from sktopo.grid import sheet_shape
+from sktopo.networks import Head
 
 
 class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -70,9 +53,10 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         The spatial loss: weight similarity, activation similarity, or the layout that
         the published helper gives to activations (see
         `sktopo.losses.ActivationSimilarity`). None trains a control. A loss class, or
-        any factory called as ``factory(grid_shape, neighborhood=...)`` (and
-        ``distance=`` where that is not None), gives an nn.Module whose `source` is
-        "weights" or "activations", of which each fit uses a deep copy.
+        any factory called as ``factory(grid_shape, neighborhood=..., distance=...)``,
+        of these settings with those that differ from their defaults here, gives an
+        nn.Module whose `source` is "weights" or "activations", of which each fit uses a
+        deep copy.
     lam : float, default=1.0
         Weight of the spatial loss, at least 0. With 0 it is not computed.
     distance : str, default=None
@@ -83,13 +67,14 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         Rows and columns of the grid.
     neighborhood : {"moore", "von_neumann"}, default="moore"
         8 or 4 neighbours, no wrap-around.
-    backbone : {"auto", "lenet", "small", "deep"} or callable, default="auto"
-        What comes before the grid layer. "auto": "lenet" for images of under 64 pixels
-        in height and width, else "deep". "lenet" keeps where things are; "small" and
-        "deep" average over space and are the paper's networks for MNIST and CIFAR-10. A
-        callable is given the image shape (C, H, W) and returns an nn.Module that maps
-        images (n, C, H, W) to features (n, d), of which each fit trains a deep copy;
-        define it at module level if the model is to be pickled.
+    backbone : str or callable, default="auto"
+        What comes before the grid layer: a name in `sktopo.networks.BACKBONES`, or
+        "auto", which is "lenet" for images of under 64 pixels in height and width, else
+        "deep". "lenet" keeps where things are; "small" and "deep" average over space
+        and are the paper's networks for MNIST and CIFAR-10. A callable is given the
+        image shape (C, H, W) and returns an nn.Module that maps images (n, C, H, W) to
+        features (n, d), of which each fit trains a deep copy; define it at module level
+        if the model is to be pickled.
     dropout : float, default=0.5
         Share of rectified grid responses zeroed in training, in [0, 1).
     image_shape : tuple of int, default=None
@@ -209,34 +194,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     """
 
     _parameter_constraints = {
-        "topo_loss": [StrOptions(set(TOPO_LOSSES)), callable, None],
-        "lam": [Interval(Real, 0, None, closed="left")],
-        "distance": [StrOptions(set(DISTANCES)), None],
-        "grid_shape": [tuple, list],
-        "neighborhood": [StrOptions(set(NEIGHBORHOODS))],
-        "backbone": [StrOptions({"auto", *BACKBONES}), callable],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "image_shape": [tuple, list, None],
-        "standardize": ["boolean"],
-        "max_epochs": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "optimizer": [StrOptions(set(_training.OPTIMIZERS))],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        **_estimator.CONSTRAINTS,
         "class_weight": [StrOptions({"balanced"}), dict, None],
-        "callbacks": [list, tuple, None],
-        "device": [str],
-        "precision": [StrOptions({"float32", "bfloat16", "auto"})],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -328,12 +287,12 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         """
         going_on = self.warm_start and self.__sklearn_is_fitted__()
         if not going_on:
-            self._forget()
-        with self._unfitted_by_errors(going_on):
-            self._validate_params()
-            data = self._check_data(X, y, sample_weight, reset=not going_on)
-            self._train(data, self.max_epochs, going_on)
-            self._warn_if_constant(data[0])
+            _estimator.forget(self)
+        with _estimator.unfitted_by_errors(self, going_on):
+            validate_params(self)
+            images = _labelled_images(self, X, y, sample_weight, reset=not going_on)
+            self._train(images, self.max_epochs, going_on)
+            _warn_if_constant(self, images.X)
         return self
 
     def partial_fit(
@@ -371,345 +330,25 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             them, with early stopping, and with class_weight="balanced".
         """
         going_on = self.__sklearn_is_fitted__()
-        with self._unfitted_by_errors(going_on):
-            self._validate_params()
-            self._check_partial_fit_params()
+        with _estimator.unfitted_by_errors(self, going_on):
+            validate_params(self)
+            _check_partial_fit_params(self)
             if classes is not None:
                 classes = as_labels(classes)
-            _check_partial_fit_first_call(self, classes)
-            data = self._check_data(
-                X, y, sample_weight, reset=not going_on, classes=self.classes_
+            check_partial_fit_first_call(self, classes)
+            images = _labelled_images(
+                self, X, y, sample_weight, reset=not going_on, classes=self.classes_
             )
-            self._train(data, 1, going_on)
+            self._train(images, 1, going_on)
         return self
 
-    @contextlib.contextmanager
-    def _unfitted_by_errors(self, going_on):
-        """A new model is dropped by an error; an interruption may keep its epochs."""
-        try:
-            yield
-        except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            if not going_on and not (interrupted and self.__sklearn_is_fitted__()):
-                self._forget()
-            raise
-
-    def _check_partial_fit_params(self):
-        if self.early_stopping:
-            raise ValueError(
-                "partial_fit cannot stop early: it does not know which images are yet "
-                "to come. Use early_stopping=False, or fit with warm_start=True."
-            )
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "partial_fit cannot use class_weight='balanced': it does not know how "
-                "often each class is yet to come. Give a dict of class weights."
-            )
-
-    def _check_data(self, X, y, sample_weight, reset, classes=None):
-        """Images, encoded labels and unnormalised weights of a training set."""
-        y = None if y is None else as_labels(y, warn=True)
-        X, y = validate_images(self, X, y, reset=reset, image_shape=self.image_shape)
-        with np.errstate(invalid="ignore"):  # floats beyond integers are refused
-            check_classification_targets(y)
-        weights = validate_weights(sample_weight, X)
-        encoder = LabelEncoder()
-        if classes is None and reset:
-            self.classes_ = encoder.fit(y).classes_
-        encoder.classes_ = self.classes_
-        check_label_types(y, self.classes_)
-        try:
-            encoded = encoder.transform(y)
-        except ValueError as error:
-            raise ValueError(
-                f"y holds labels that the model does not know ({error}). It knows "
-                f"{self.classes_.tolist()}; name all labels that will ever come as "
-                f"`classes` in the first call of partial_fit."
-            ) from error
-        # relative weights: their scale is lost anyway, and must not overflow
-        loss_weights = weights = weights / (weights.max() or 1)
-        if self.class_weight is not None:
-            class_weights = self._class_weights(y, encoded)
-            if not np.all(class_weights >= 0) or not np.all(np.isfinite(class_weights)):
-                raise ValueError(
-                    f"class_weight must hold finite weights of at least 0; "
-                    f"got {self.class_weight!r}."
-                )
-            loss_weights = weights * (class_weights / (class_weights.max() or 1))
-        weighted = self.classes_[np.unique(encoded[loss_weights > 0])]
-        if len(self.classes_) < 2 or (classes is None and len(weighted) < 2):
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least two classes with "
-                f"positive weight; got {len(weighted)} class(es): {weighted.tolist()}."
-            )
-        if not loss_weights.any():
-            raise ValueError("All samples have weight zero: nothing to train on.")
-        return X, encoded, loss_weights, weights
-
-    def _class_weights(self, y, encoded):
-        """The class weight of each sample."""
-        if isinstance(self.class_weight, dict):
-            # over all classes, since a batch of partial_fit may lack some
-            values = as_array_like(list(self.class_weight.values()), "class_weight")
-            weights = compute_class_weight(
-                dict(zip(self.class_weight, values)),
-                classes=self.classes_,
-                y=self.classes_,
-            )
-            return weights[encoded]
-        return compute_sample_weight(self.class_weight, y)
-
-    def _train(self, data, epochs, going_on):
-        X, y, loss_weights, weights = data
-        with plain_modes():
-            if going_on:
-                self._check_structure()
-                net = self.net_
-            else:
-                net = self._make_net(X)
-            self._configure(net)
-            train_set, valid_set = self._datasets(X, y, loss_weights, weights)
-            self._check_single_images(net, train_set)
-            self._train_net(net, train_set, valid_set, epochs)
-        self.net_ = net
-
-    def _train_net(self, net, train_set, valid_set, epochs):
-        try:
-            if epochs == "auto":
-                epochs = _training.auto_epochs(len(train_set), self.batch_size)
-            net.train(train_set, valid_set, epochs)
-        except KeyboardInterrupt:
-            if len(net.history):
-                self.net_ = net
-            raise
-        except _training.NonFiniteTrainingError as error:
-            raise ValueError(
-                f"{error} in epoch {len(net.history) + 1}, with lam={self.lam:g} and "
-                f"lr={self.lr:g}. Lower lam or lr, or look for extreme values in X or "
-                f"in the sample weights."
-            ) from None
-
-    def _make_net(self, X):
-        """A net for a new model, its weights drawn from the random state."""
-        if isinstance(self.random_state, Integral):
-            entropy = int(self.random_state)
-        elif self.random_state is None:
-            entropy = None
-        else:
-            entropy = check_random_state(self.random_state).randint(2**31)
-        seeds = np.random.SeedSequence(entropy).generate_state(4).tolist()
-        self._split_seed = seeds[3]
-
-        mean, std, self.pixel_range_ = image_statistics(X, self.image_shape_)
-        if not self.standardize:
-            mean, std = np.zeros_like(mean), np.ones_like(std)
-        self._structure = self._current_structure()
-        with _training.seeded_initialisation(seeds[0]):
-            module = make_network(
-                self.backbone,
-                self.image_shape_,
-                n_units=Grid(self.grid_shape).n_units,
-                n_classes=len(self.classes_),
-                dropout=self.dropout,
-                mean=torch.from_numpy(mean),
-                std=torch.from_numpy(std),
-                generator=torch.Generator().manual_seed(seeds[2]),
-            )
-            return self._wrap(module, self._objective(), seeds[1])
-
-    def _wrap(self, module, objective, shuffling_seed):
-        """The net that trains a module on an objective, its optimizer fresh."""
-        return _training.TopographicNet(
-            module,
-            criterion=objective,
-            **_training.OPTIMIZERS[self.optimizer],
-            optimizer__fused=True,
-            lr=self.lr,
-            device=str(_training.resolve_device(self.device)),
-            verbose=0,
-            shuffling=torch.Generator().manual_seed(shuffling_seed),
-            image_shape=self.image_shape_,
-        ).initialize()
-
-    def _configure(self, net):
-        """Give the net what may change from one call of fit to the next."""
-        settings = {"lr": self.lr, "weight_decay": self.weight_decay}
-        for group in net.optimizer_.param_groups:
-            group.update(settings)
-        self.grid_ = Grid(self.grid_shape, self.neighborhood)
-        if net.criterion_.key != self._objective_key():
-            with _training.seeded_initialisation(self._split_seed):
-                net.criterion_ = self._objective().to(net.device)
-        net.criterion_.lam = float(self.lam)
-        net.module_.dropout = self.dropout
-        net.batch_size = self.batch_size
-        device = torch.device(net.device)
-        net.bfloat16 = self.precision == "bfloat16" or (
-            self.precision == "auto" and _training.native_bfloat16(device)
-        )
-        for callback in self.callbacks or []:
-            callback = callback[1] if isinstance(callback, tuple) else callback
-            if not hasattr(callback, "on_epoch_end"):
-                raise TypeError(
-                    f"callbacks must be skorch callbacks (skorch.callbacks.Callback), "
-                    f"or pairs of a name and one; got {callback!r}."
-                )
-        net.callbacks = [
-            *_training.own_callbacks(
-                self.early_stopping, self.n_iter_no_change, self.tol, self.verbose
-            ),
-            *(self.callbacks or []),
-        ]
-        net._initialize_callbacks()
-
-    def _objective_key(self):
-        if self.topo_loss is None or self.lam == 0:
-            return None
-        return self.topo_loss, self.distance, self.neighborhood
-
-    def _objective(self):
-        if self._objective_key() is None:
-            return _training.Objective(None, None)
-        factory, settings = self.topo_loss, {}
-        if isinstance(factory, str):
-            factory, settings = TOPO_LOSSES[factory]
-        if self.distance is not None:
-            settings = {**settings, "distance": self.distance}
-        try:
-            if isinstance(factory, torch.nn.Module):
-                raise TypeError("an instance is no factory; give its class")
-            loss = factory(
-                Grid(self.grid_shape).shape, neighborhood=self.neighborhood, **settings
-            )
-        except TypeError as error:
-            extra = ", distance=..." if "distance" in settings else ""
-            raise TypeError(
-                f"topo_loss is called as factory(grid_shape, neighborhood=...{extra}) "
-                f"and must give an nn.Module; got {factory!r}, which failed: {error}."
-            ) from error
-        source = getattr(loss, "source", None)
-        if not isinstance(loss, torch.nn.Module) or source not in (
-            "weights",
-            "activations",
-        ):
-            raise TypeError(
-                f"topo_loss must give an nn.Module whose attribute `source` is "
-                f"'weights' or 'activations'; got {type(loss).__name__} with source "
-                f"{source!r}."
-            )
-        loss = own_copy(loss, "topo_loss")
-        return _training.Objective(loss, self._objective_key())
-
-    def _datasets(self, X, y, loss_weights, weights):
-        """Training and (with early stopping) validation set, weights of mean one."""
-        if not self.early_stopping:
-            rows, held_out = np.arange(len(X)), None
-        else:
-            splitter = StratifiedShuffleSplit(
-                1, test_size=self.validation_fraction, random_state=self._split_seed
-            )
-            try:
-                rows, held_out = next(splitter.split(y, y))
-            except ValueError as error:
-                raise ValueError(
-                    f"early_stopping with validation_fraction="
-                    f"{self.validation_fraction:g} cannot hold out images of each "
-                    f"class ({error}). Raise the fraction, add images of rare "
-                    f"classes, or use early_stopping=False."
-                ) from error
-        parts = []
-        for part, w in ((rows, loss_weights), (held_out, weights)):
-            if part is None:
-                parts.append(None)
-                continue
-            mean = w[part].mean()
-            if mean == 0:
-                raise ValueError(
-                    "All samples of the training or of the validation part have weight "
-                    "zero. Give more samples a positive weight, or use "
-                    "early_stopping=False."
-                )
-            scaled = (w / mean).astype(np.float32)
-            parts.append(
-                _training.ImageDataset(X, y, scaled, self.image_shape_, np.sort(part))
-            )
-        return parts
-
-    def _check_single_images(self, net, train_set):
-        """Refuse batches of one image where nothing can be learned from them."""
-        if min(self.batch_size, len(train_set)) > 1:
-            return
-        norms = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
-        cause = None
-        if any(isinstance(module, norms) for module in net.module_.modules()):
-            cause = "A backbone with batch norm"
-        if isinstance(net.criterion_.topo_loss, ActivationSimilarity):
-            cause = "Activation similarity"
-        if cause:
-            raise ValueError(
-                f"{cause} cannot train on batches of one image; use batch_size=2 or "
-                f"more, and at least two images (batch_size is {self.batch_size}, "
-                f'images {len(train_set)}). backbone="small" has no batch norm, and WS '
-                f"needs no batch."
-            )
-
-    def _current_structure(self):
-        structure = {name: getattr(self, name) for name in STRUCTURE}
-        if self.backbone == "auto":
-            structure["backbone"] = auto_backbone(self.image_shape_)
-        structure["grid_shape"] = Grid(self.grid_shape).shape
-        shape = self.image_shape
-        structure["image_shape"] = self.image_shape_ if shape is None else as_chw(shape)
-        return structure
+    def _train(self, images, epochs, going_on):
+        task, n_outputs = CrossEntropy(), len(self.classes_)
+        _estimator.train(self, images, epochs, going_on, task, n_outputs)
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        fitted = self.__sklearn_is_fitted__()
-        if fitted and self._structure["backbone"] == "auto":  # chosen otherwise then
-            self._structure |= name_backbone(self._structure, self.image_shape_[0])
-            if self.backbone == "auto":
-                self.backbone = self._structure["backbone"]
-
-    def _check_structure(self):
-        now = self._current_structure()
-        changed = [
-            name for name, value in self._structure.items() if now[name] != value
-        ]
-        if changed:
-            raise ValueError(
-                f"{', '.join(changed)} cannot change while training goes on. Set back "
-                f"what the model was made with, or fit anew with warm_start=False."
-            )
-
-    def _warn_if_constant(self, X):
-        """Say so if a model that was trained for a while knows one answer only."""
-        last = self.net_.history[-1]
-        dominated = self.lam * last.get("topo_loss", 0) > 10 * last["task_loss"]
-        n_steps = self.n_iter_ * max(1, len(X) // self.batch_size)
-        if not dominated and n_steps < 100:
-            return
-        rows = np.unique(np.linspace(0, len(X) - 1, 256).astype(int))
-        found = set()
-        for part in slices(len(rows), min(32, self._images_at_once())):
-            best, _ = self._evaluate(X[rows[part]], _best_class)
-            found.update(best.tolist())
-            if len(found) > 1:
-                return
-        warnings.warn(
-            f"The trained model predicts {self.classes_[found.pop()]!r} for each of "
-            f"{len(rows)} training images looked at. Use a smaller lam (now "
-            f"{self.lam:g}), another lr (now {self.lr:g}), or train for more epochs "
-            f"(now {self.n_iter_}).",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-
-    def _forget(self):
-        """Drop everything that was learned."""
-        for name in list(vars(self)):
-            if name.endswith("_") and not name.startswith("_"):
-                delattr(self, name)
-        vars(self).pop("_structure", None)
+        _estimator.open_old_pickle(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -755,9 +394,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         load : The way back.
         """
         check_is_fitted(self)
-        self._validate_params()
-        self._check_structure()
-        _saving.save(self, path)
+        _estimator.save(self, path)
 
     @classmethod
     def load(
@@ -820,44 +457,25 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
 
     # -------------------------------------------------------- what was learned
 
-    def _fitted(self, name):
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(
-                f"{type(self).__name__} has no {name} before it is fitted."
-            )
-        return self.net_
-
     @property
     def module_(self) -> torch.nn.Module:  # numpydoc ignore=GL08
-        return self._fitted("module_").module_
+        return _estimator.fitted_net(self, "module_").module_
 
     @property
     def grid_weights_(self) -> np.ndarray:  # numpydoc ignore=GL08
-        weight = self._fitted("grid_weights_").module_.grid.weight
-        return weight.detach().cpu().numpy().copy()
+        return _estimator.layer_weights(self, "grid", "grid_weights_")
 
     @property
     def readout_weights_(self) -> np.ndarray:  # numpydoc ignore=GL08
-        weight = self._fitted("readout_weights_").module_.readout.weight
-        return weight.detach().cpu().numpy().copy()
+        return _estimator.layer_weights(self, "readout", "readout_weights_")
 
     @property
     def n_iter_(self) -> int:  # numpydoc ignore=GL08
-        return len(self._fitted("n_iter_").history)
+        return len(_estimator.fitted_net(self, "n_iter_").history)
 
     @property
     def history_(self) -> pd.DataFrame:  # numpydoc ignore=GL08
-        columns = {
-            "epoch": "epoch",
-            "train_loss": "loss",
-            "task_loss": "task_loss",
-            "topo_loss": "topo_loss",
-            "valid_accuracy": "valid_accuracy",
-            "dur": "duration",
-        }
-        table = pd.DataFrame(list(self._fitted("history_").history))
-        kept = [c for c in columns if c in table or c == "topo_loss"]
-        return table.reindex(columns=kept).rename(columns=columns)
+        return _estimator.history_table(_estimator.fitted_net(self, "history_"))
 
     # -------------------------------------------------------------- prediction
 
@@ -890,7 +508,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         ndarray of shape (n,)
             Class labels.
         """
-        best = self._run(X, _best_class)
+        best = self._run(X, best_class)
         return self.classes_[best]
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
@@ -938,20 +556,34 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         """
         return self._run(X, Head.activations)
 
-    def activation_maps(self, X: ArrayLike) -> np.ndarray:
+    def activation_maps(self, X: ArrayLike, layer: str | None = None) -> np.ndarray:
         """Pre-ReLU responses as maps.
 
         Parameters
         ----------
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
+        layer : str, default=None
+            Name of a layer, as in ``module_.named_modules()``; its units (of a
+            convolution the channels, averaged over positions) stand on the sheet of
+            `sktopo.grid.sheet_shape`. None: the grid.
 
         Returns
         -------
         ndarray of shape (n, rows, columns), float32
             One map an image.
         """
-        return self._run(X, Head.activations).reshape(-1, *self.grid_.shape)
+        if layer is None:
+            return self._run(X, Head.activations).reshape(-1, *self.grid_.shape)
+        check_is_fitted(self)
+        network = observe_classifier(self, layer)
+        X = validate_images(self, X, reset=False)
+        (responses, _), largest = network.look(X, logits=False)
+        warn_of_range(largest, len(responses), self.pixel_range_)
+        grid_shape = self.grid_.shape
+        if network.layer != "grid":
+            grid_shape = sheet_shape(network.n_units)
+        return responses.reshape(-1, *grid_shape)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -969,63 +601,119 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             Names in the order of the columns of `transform`.
         """
         check_is_fitted(self)
-        _check_feature_names_in(self, input_features)
+        check_feature_names_in(self, input_features)
         names = [f"grid_{row}_{column}" for row, column in self.grid_.coordinates]
         return np.asarray(names, dtype=object)
 
-    def _run(self, X, evaluate):
-        """``evaluate(head, features)`` over X, once it is checked."""
+    def _run(self, X, function):
+        """``function(head, features)`` over X, once it is checked."""
         check_is_fitted(self)
-        result, largest = self._evaluate(
-            validate_images(self, X, reset=False), evaluate
-        )
-        self._warn_of_range(largest, len(result))
+        X = validate_images(self, X, reset=False)
+        result, largest = evaluate(self, X, function)
+        warn_of_range(largest, len(result), self.pixel_range_)
         return result
 
-    def _evaluate(self, X, evaluate, module=None):
-        """As `_run` for checked images, in batches; also their largest value."""
-        module = self.module_.eval() if module is None else module
-        head = Head.of(module)
-        largest, result = 0.0, None
-        with plain_modes(), torch.inference_mode():
-            for rows in slices(len(X), self._images_at_once()):
-                images = as_batch(X, rows, self.image_shape_)
-                low, high = (float(v) for v in torch.aminmax(images))
-                largest = max(largest, abs(low), abs(high))
-                n_images = len(images)
-                if n_images == 1:  # one image alone would take another kernel
-                    images = images.expand(2, -1, -1, -1)
-                features = module.features(images.to(self.net_.device))
-                # below 1e30 the head cannot overflow float32; nan is not below
-                if not (np.isfinite(largest) and bool(features.abs().max() < 1e30)):
-                    raise ValueError(
-                        f"Input X contains infinity or a value too large for "
-                        f"dtype('float32') or for this model, which was trained on "
-                        f"images from {self.pixel_range_[0]:g} to "
-                        f"{self.pixel_range_[1]:g}."
-                    )
-                part = evaluate(head, features.cpu().numpy()[:n_images])
-                if result is None:
-                    result = np.empty((len(X), *part.shape[1:]), part.dtype)
-                result[rows] = part
-        return result, largest
 
-    def _images_at_once(self):
-        """Up to 128 small images; fewer of large ones, whose layers are large too."""
-        return int(np.clip(2**21 // (4 * self.n_features_in_), 2, 128))
-
-    def _warn_of_range(self, largest, n_images):
-        usual = max(abs(value) for value in self.pixel_range_)
-        if n_images >= 32 and not 0.02 * usual <= largest <= 50 * usual:
-            warnings.warn(
-                f"The largest absolute value of these {n_images} images is "
-                f"{largest:g}; that of the training images was {usual:g}. Give images "
-                f"in the value range that the model was trained on, "
-                f"{self.pixel_range_}.",
-                UserWarning,
-                stacklevel=4,
-            )
+# --------------------------------------------------------------- labels of a training
 
 
-def _best_class(head, features):
-    return head.logits(features).argmax(axis=1)
+def _labelled_images(classifier, X, y, sample_weight, reset, classes=None):
+    """Check a training set; a model that begins (`reset`) learns what it looks like."""
+    y = None if y is None else as_labels(y, warn=True)
+    shape = classifier.image_shape
+    X, y = validate_images(classifier, X, y, reset=reset, image_shape=shape)
+    with np.errstate(invalid="ignore"):  # floats beyond integers are refused
+        check_classification_targets(y)
+    weights = validate_weights(sample_weight, X)
+    if classes is None and reset:
+        classifier.classes_ = LabelEncoder().fit(y).classes_
+    encoded = _encode(y, classifier.classes_)
+    # relative weights: their scale is lost anyway, and must not overflow
+    loss_weights = weights = weights / (weights.max() or 1)
+    if classifier.class_weight is not None:
+        class_weights = _class_weights(classifier, y, encoded)
+        loss_weights = weights * (class_weights / (class_weights.max() or 1))
+    weighted = classifier.classes_[np.unique(encoded[loss_weights > 0])]
+    if len(classifier.classes_) < 2 or (classes is None and len(weighted) < 2):
+        raise ValueError(
+            f"{type(classifier).__name__} needs samples of at least two classes with "
+            f"positive weight; got {len(weighted)} class(es): {weighted.tolist()}."
+        )
+    if not loss_weights.any():
+        raise ValueError("All samples have weight zero: nothing to train on.")
+    return _estimator.TrainingImages(X, encoded, loss_weights, weights)
+
+
+def _encode(y, classes):
+    """Indices of the labels among the classes."""
+    check_label_types(y, classes)
+    encoder = LabelEncoder()
+    encoder.classes_ = classes
+    try:
+        return encoder.transform(y)
+    except ValueError as error:
+        raise ValueError(
+            f"y holds labels that the model does not know ({error}). It knows "
+            f"{classes.tolist()}; name all labels that will ever come as `classes` in "
+            f"the first call of partial_fit."
+        ) from error
+
+
+def _class_weights(classifier, y, encoded):
+    """The class weight of each sample."""
+    given = classifier.class_weight
+    if isinstance(given, dict):
+        # over all classes, since a batch of partial_fit may lack some
+        values = as_array_like(list(given.values()), "class_weight")
+        given = dict(zip(given, values))
+        classes = classifier.classes_
+        weights = compute_class_weight(given, classes=classes, y=classes)[encoded]
+    else:
+        weights = compute_sample_weight(given, y)
+    if not np.all(weights >= 0) or not np.all(np.isfinite(weights)):
+        raise ValueError(
+            f"class_weight must hold finite weights of at least 0; "
+            f"got {classifier.class_weight!r}."
+        )
+    return weights
+
+
+def _check_partial_fit_params(classifier):
+    if classifier.early_stopping:
+        raise ValueError(
+            "partial_fit cannot stop early: it does not know which images are yet "
+            "to come. Use early_stopping=False, or fit with warm_start=True."
+        )
+    if classifier.class_weight == "balanced":
+        raise ValueError(
+            "partial_fit cannot use class_weight='balanced': it does not know how "
+            "often each class is yet to come. Give a dict of class weights."
+        )
+
+
+def _warn_if_constant(classifier, X):
+    """Say so if a model that was trained for a while knows one answer only."""
+    last, lam, n_epochs = (
+        classifier.net_.history[-1],
+        classifier.lam,
+        classifier.n_iter_,
+    )
+    dominated = lam * last.get("topo_loss", 0) > 10 * last["task_loss"]
+    n_steps = n_epochs * max(1, len(X) // classifier.batch_size)
+    if not dominated and n_steps < 100:
+        return
+    rows = np.unique(np.linspace(0, len(X) - 1, 256).astype(int))
+    found = set()
+    for part in slices(len(rows), min(32, images_at_once(classifier.n_features_in_))):
+        best, _ = evaluate(classifier, X[rows[part]], best_class)
+        found.update(best.tolist())
+        if len(found) > 1:
+            return
+    warnings.warn(
+        f"The trained model predicts {classifier.classes_[found.pop()]!r} for each of "
+        f"{len(rows)} training images looked at. Use a smaller lam (now {lam:g}), "
+        f"another lr (now {classifier.lr:g}), or train for more epochs (now "
+        f"{n_epochs}).",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

@@ -13,13 +13,6 @@ from sklearn.datasets import get_data_home, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
-__all__ = [
-    "fetch_cifar10",
-    "fetch_fashion_mnist",
-    "fetch_mnist",
-    "load_digits_images",
-]
-
 SUBSETS = ("train", "test", "all")
 
 # Where Debian's package dataset-fashion-mnist puts its files.
@@ -203,6 +196,17 @@ def fetch_cifar10(
     Krizhevsky, "Learning multiple layers of features from tiny images" (2009).
     """
     return _fetch("CIFAR10", subset, return_X_y, data_home, download_if_missing)
+
+
+# Every data set, by the name that a command line knows it by. What gives one is called
+# as loader(subset, return_X_y=..., data_home=...).
+DATASETS = {
+    "digits": load_digits_images,
+    "fashion_mnist": fetch_fashion_mnist,
+    "mnist": fetch_mnist,
+    "cifar10": fetch_cifar10,
+}
+__all__ = ["DATASETS", *(loader.__name__ for loader in DATASETS.values())]
 
 
 def _check_subset(subset):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
 
 import numpy as np
+
+from sktopo._warn import warn_user
+
+__all__ = ["NEIGHBORHOODS", "Grid", "sheet_shape"]
 
 NEIGHBORHOODS = {
     "moore": ((0, 1), (1, 0), (1, 1), (1, -1)),
@@ -107,6 +112,43 @@ class Grid:  # numpydoc ignore=PR02
         n = self.n_units
         total = (pairs_at_offsets(self.shape) * np.hypot(*np.indices(self.shape))).sum()
         return float(2 * total / (n * (n - 1))) if n > 1 else float("nan")
+
+
+def sheet_shape(n_units: int) -> tuple[int, int]:
+    """Rows and columns of the sheet that so many units stand on, as square as can be.
+
+    Parameters
+    ----------
+    n_units : int
+        Number of units, at least 1.
+
+    Returns
+    -------
+    tuple of (int, int)
+        Rows, the largest divisor up to the square root, and columns. A prime number of
+        units makes one row, with a warning (beyond three units).
+
+    Raises
+    ------
+    ValueError
+        If the number is no positive integer.
+
+    Examples
+    --------
+    >>> from sktopo.grid import sheet_shape
+    >>> sheet_shape(128)
+    (8, 16)
+    """
+    if not isinstance(n_units, Integral) or isinstance(n_units, bool) or n_units < 1:
+        raise ValueError(f"n_units must be a positive integer; got {n_units!r}.")
+    n_units = int(n_units)
+    rows = next(r for r in range(math.isqrt(n_units), 0, -1) if n_units % r == 0)
+    if rows == 1 and n_units > 3:
+        warn_user(
+            f"{n_units} units, a prime number, stand in one row: no sheet of them has "
+            f"more. Give the grid_shape that is wanted, or a layer of another size."
+        )
+    return rows, n_units // rows
 
 
 def pairs_at_offsets(shape: tuple[int, int]) -> np.ndarray:

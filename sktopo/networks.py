@@ -11,15 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = [
-    "Head",
-    "TopographicNetwork",
-    "auto_backbone",
-    "deep_backbone",
-    "lenet_backbone",
-    "make_network",
-    "small_backbone",
-]
+GRID = "grid"
+"""What the grid layer is called among the layers of a network."""
 
 
 class _GlobalAveragePool(nn.Module):
@@ -139,7 +132,17 @@ def _keep_at_most(n_positions, height, width):
     return [nn.AdaptiveAvgPool2d(kept)]
 
 
+# Every backbone, by the name that estimators know it by.
 BACKBONES = {"lenet": lenet_backbone, "small": small_backbone, "deep": deep_backbone}
+__all__ = [
+    "BACKBONES",
+    "GRID",
+    "Head",
+    "TopographicNetwork",
+    "auto_backbone",
+    "make_network",
+    *(backbone.__name__ for backbone in BACKBONES.values()),
+]
 
 
 def auto_backbone(image_shape: tuple[int, int, int]) -> str:
@@ -385,9 +388,9 @@ def make_network(
 
     Parameters
     ----------
-    backbone : {"auto", "lenet", "small", "deep"} or callable
-        "auto": see `auto_backbone`. A callable is given the image shape and returns an
-        nn.Module, of which a deep copy is used.
+    backbone : str or callable
+        A name in `BACKBONES`, or "auto": see `auto_backbone`. A callable is given the
+        image shape and returns an nn.Module, of which a deep copy is used.
     image_shape : tuple of (int, int, int)
         Channels, height and width.
     **head : dict

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from math import inf
 
 import numpy as np
 
 from sktopo._images import as_array_like, slices
 from sktopo._numbers import as_float, as_number, check_name, elements
-
-__all__ = ["NOISES", "add_noise", "pink_noise", "salt_and_pepper_noise", "white_noise"]
 
 
 def white_noise(
@@ -37,7 +36,7 @@ def white_noise(
     ndarray of shape (n, C, H, W)
         Noisy images, clipped to the value range.
     """
-    images, level, (low, high), rng = _checked("white", images, level, value_range, rng)
+    images, level, (low, high), rng = _checked(images, level, value_range, rng)
 
     def _noisy(part):
         noise = rng.standard_normal(part.shape, dtype=np.float32)
@@ -76,8 +75,8 @@ def pink_noise(
         Noisy images, clipped to the value range. The noise of each image and channel
         has mean 0 and standard deviation 1 before it is scaled.
     """
-    exponent = _check_exponent(exponent)
-    images, level, (low, high), rng = _checked("pink", images, level, value_range, rng)
+    exponent = check_exponent(exponent)
+    images, level, (low, high), rng = _checked(images, level, value_range, rng)
     gain = power_law_gain(images.shape[-2:], exponent).astype(images.dtype)
 
     def _noisy(part):
@@ -161,7 +160,7 @@ def salt_and_pepper_noise(
         Noisy images; a pixel is the same in all channels.
     """
     images, level, (low, high), rng = _checked(
-        "salt_and_pepper", images, level, value_range, rng
+        images, level, value_range, rng, "salt_and_pepper"
     )
     _, channels, height, width = images.shape
     n_draws = int(height * width * level)
@@ -199,11 +198,13 @@ def _add(images, noise, scale, value_range):
     return np.clip(noise, *value_range, out=noise)
 
 
+# Every noise, by the name that curves, scorers and `ImageNoise` know it by.
 NOISES = {
     "white": white_noise,
     "pink": pink_noise,
     "salt_and_pepper": salt_and_pepper_noise,
 }
+__all__ = ["NOISES", "add_noise", *(noise.__name__ for noise in NOISES.values())]
 
 # Values that are drawn in one go.
 _PART_VALUES = 2**20
@@ -211,11 +212,11 @@ _PART_VALUES = 2**20
 _LARGEST_LEVEL = {"salt_and_pepper": 10.0}
 
 
-def _checked(kind, images, level, value_range, rng):
+def _checked(images, level, value_range, rng, kind=None):
     """What all noises are given: float images, floats, and a generator."""
     if not callable(getattr(rng, "integers", None)):  # a seed
         rng = np.random.default_rng(rng)
-    level = _check_level(level, kind)
+    level = check_level(level, kind)
     return _check_images(images), level, check_value_range(value_range), rng
 
 
@@ -232,8 +233,26 @@ def _check_images(images) -> np.ndarray:
     return images
 
 
-def _check_level(level, kind: str) -> float:
-    """The level as a float, or a ValueError."""
+def check_level(level, kind: str | None = None) -> float:
+    """Check the level of a noise.
+
+    Parameters
+    ----------
+    level : float
+        What somebody gave.
+    kind : str, default=None
+        The kind of noise, since some have a largest level.
+
+    Returns
+    -------
+    float
+        The level.
+
+    Raises
+    ------
+    ValueError
+        If this is not a finite number of at least 0, or larger than the kind allows.
+    """
     number, most = as_number(level, "level"), _LARGEST_LEVEL.get(kind, inf)
     if number is None or not 0 <= number < inf:
         raise ValueError(
@@ -248,8 +267,24 @@ def _check_level(level, kind: str) -> float:
     return number
 
 
-def _check_exponent(exponent) -> float:
-    """The exponent as a float, or a ValueError."""
+def check_exponent(exponent) -> float:
+    """Check the exponent of pink noise.
+
+    Parameters
+    ----------
+    exponent : float
+        What somebody gave.
+
+    Returns
+    -------
+    float
+        The exponent.
+
+    Raises
+    ------
+    ValueError
+        If this is not a finite number.
+    """
     number = as_float(exponent, "exponent")
     if number is None or not np.isfinite(number):
         raise ValueError(
@@ -303,8 +338,8 @@ def add_noise(
     ----------
     images : ndarray of shape (n, C, H, W)
         Images in `value_range`; integers are taken as float32.
-    kind : {"white", "pink", "salt_and_pepper"}, default="white"
-        The kind of noise.
+    kind : str, default="white"
+        The kind of noise, a name in `NOISES`: "white", "pink" and others.
     level : float, default=0.1
         Strength as a share of the value range; see the functions of that name. 0
         changes nothing. Salt and pepper at most 10.
@@ -313,7 +348,7 @@ def add_noise(
     rng : int or numpy.random.Generator
         Source of randomness, or a seed: what `numpy.random.default_rng` takes.
     exponent : float, default=1.0
-        Slope of the amplitudes of pink noise.
+        Slope of the amplitudes of pink noise; other kinds have none.
 
     Returns
     -------
@@ -336,9 +371,11 @@ def add_noise(
     0.1
     """
     check_name("kind", kind, NOISES)
-    exponent = _check_exponent(exponent)
-    if _check_level(level, kind) == 0:
-        images, *_ = _checked(kind, images, level, value_range, rng)
+    exponent = check_exponent(exponent)
+    if check_level(level, kind) == 0:
+        images, *_ = _checked(images, level, value_range, rng)
         return images.copy()
-    settings = {"exponent": exponent} if kind == "pink" else {}
-    return NOISES[kind](images, level, value_range, rng, **settings)
+    add = NOISES[kind]
+    has_slope = "exponent" in signature(add).parameters
+    settings = {"exponent": exponent} if has_slope else {}
+    return add(images, level, value_range, rng, **settings)

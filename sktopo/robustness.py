@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import math
 import zlib
 from collections.abc import Iterable
 from itertools import product
@@ -10,27 +10,26 @@ from sys import float_info
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from sktopo._evaluation import Evaluation
+from sktopo._evaluation import Evaluation, LabelledImages
+from sktopo._forward import best_class
 from sktopo._images import as_batch, slices
-from sktopo._numbers import as_names, as_numbers, check_name
-from sktopo.classifier import _best_class
+from sktopo._numbers import as_names, as_numbers, check_name, check_whole
+from sktopo._subject import open_predictor
 from sktopo.metrics import (
     percentage_of_zeros,
     representational_similarity,
     rsm_similarity,
 )
-from sktopo.metrics._checks import check_whole
 from sktopo.networks import Head
 from sktopo.noise import (
     NOISES,
-    _check_exponent,
-    _check_level,
     add_noise,
+    check_exponent,
+    check_level,
     check_value_range,
 )
 
@@ -41,12 +40,6 @@ __all__ = [
     "weight_noise_curve",
 ]
 
-# Layers of the head that each name stands for; "all" is every layer of the network.
-LAYERS = {
-    "grid": ("grid.weight",),
-    "readout": ("readout.weight",),
-    "head": ("grid.weight", "readout.weight"),
-}
 SCALES = ("std", "absolute")
 ORDERS = ("zeros", "readout_norm", "random", "block")
 
@@ -63,6 +56,8 @@ def weight_noise_curve(
     layers: str = "head",
     n_repeats: int = 10,
     random_state: int | np.random.RandomState | None = None,
+    *,
+    layer: str | None = None,
 ) -> pd.DataFrame:
     """Accuracy of a fitted classifier whose weights are perturbed.
 
@@ -73,7 +68,8 @@ def weight_noise_curve(
     Parameters
     ----------
     estimator : estimator
-        A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+        A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search that
+        ends in one.
     X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
         Images.
     y : array-like of shape (n,)
@@ -83,28 +79,33 @@ def weight_noise_curve(
         spelling (0.3 and 0.1 + 0.2), counts once; so in all curves.
     scale : {"std", "absolute"}, default="std"
         s is the standard deviation of the layer's own weights, or 1.
-    layers : {"grid", "readout", "head", "all"}, default="head"
-        Which weights: the grid layer, the readout, both, or every tensor of the network
-        with two dimensions or more. Up to "head", the backbone runs once for all.
+    layers : {"grid", "readout", "head", "all"} or str, default="head"
+        Which weights: the grid layer (of any layer that is looked at, see `layer`), the
+        readout, both, or every tensor of the network with two dimensions or more; or
+        the name of a module, for all tensors in it. In the two layers of a topographic
+        classifier's head, noise needs the backbone once for all.
     n_repeats : int, default=10
         Draws of eps.
     random_state : int, RandomState instance or None, default=None
         Seed of eps.
+    layer : str, default=None
+        Name of the layer that "grid" stands for. None: the grid.
 
     Returns
     -------
     DataFrame
         A row a sigma and repeat: sigma, repeat, accuracy, accuracy_change (perturbed
         minus clean, negative is a loss), rsm_similarity (cosine between the readout's
-        cosine similarity matrices before and after; nan for fewer than three classes).
-        `attrs` holds n_images and clean_accuracy.
+        cosine similarity matrices before and after; nan for fewer than three classes,
+        or without a readout). `attrs` holds n_images and clean_accuracy.
 
     Raises
     ------
     ValueError
-        On an unknown scale or layer, a negative sigma, or y of another length.
+        On an unknown scale or layer, a negative sigma, or y of another length; or if
+        the model has no such weights, or no classes.
     TypeError
-        If the estimator holds no topographic classifier.
+        If the estimator holds no network.
 
     Examples
     --------
@@ -117,7 +118,7 @@ def weight_noise_curve(
     >>> curve.shape
     (10, 5)
     """
-    evaluation = Evaluation(estimator, X, y)
+    evaluation = Evaluation.of(estimator, X, y, layer=layer)
     seed = check_random_state(random_state).randint(2**31)
     return evaluate_weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed)
 
@@ -140,18 +141,20 @@ def evaluate_weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed):
         As `weight_noise_curve` gives.
     """
     sigmas = check_weight_noise(sigmas, scale, layers, n_repeats)
-    noise = _WeightNoise(
-        evaluation.classifier.module_, sigmas, scale, layers, n_repeats, seed
-    )
-    if layers == "all":
-        hits, clean = _network_hits(evaluation, noise), evaluation.accuracy
-    else:
+    evaluation.require_accuracy()
+    names = evaluation.network.weight_names(layers)
+    weights = evaluation.network.get_weights(names)
+    noise = _WeightNoise(weights, sigmas, scale, n_repeats, seed)
+    head = evaluation.head
+    if head is not None and set(names) <= set(evaluation.network.head_names):
         *hits, clean = _head_hits(evaluation, noise)
         clean /= evaluation.total_weight
+    else:
+        hits, clean = _network_hits(evaluation, noise), evaluation.accuracy
     table = pd.DataFrame(noise.conditions, columns=["sigma", "repeat"])
     table["accuracy"] = np.array(hits) / evaluation.total_weight
     table["accuracy_change"] = table["accuracy"] - clean
-    table["rsm_similarity"] = _readout_similarity(evaluation.head, noise)
+    table["rsm_similarity"] = _readout_similarity(evaluation.network, noise)
     table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
     return table
 
@@ -169,7 +172,11 @@ def check_weight_noise(sigmas, scale, layers, n_repeats):
     list of float
         The strengths, each once.
     """
-    check_name("layers", layers, (*LAYERS, "all"))
+    if not isinstance(layers, str):
+        raise ValueError(
+            f"layers must be one of 'all', 'grid', 'head', 'readout', or the name of a "
+            f"module; got {layers!r}."
+        )
     check_name("scale", scale, SCALES)
     check_whole("n_repeats", n_repeats, 1)
     return as_numbers("sigmas", sigmas, 0, 1e30, "finite (up to 1e30) and at least 0")
@@ -182,15 +189,10 @@ class _WeightNoise:
     is held at a time, whatever the number of conditions.
     """
 
-    def __init__(self, module, sigmas, scale, layers, n_repeats, seed):
+    def __init__(self, weights, sigmas, scale, n_repeats, seed):
         self.sigmas, self.n_repeats = sigmas, n_repeats
         self.scale, self.seed = scale, seed
-        names = LAYERS.get(layers) or [
-            n for n, w in module.named_parameters() if w.ndim > 1
-        ]
-        self.weights = {
-            n: module.get_parameter(n).detach().cpu().numpy() for n in names
-        }
+        self.weights = weights
 
     @property
     def conditions(self):
@@ -220,40 +222,38 @@ def _noise_steps(weights, scale, seed, repeat):
 def _head_hits(evaluation, noise):
     """Hits of perturbed heads, those of the clean one last; the backbone runs once."""
     clean = evaluation.head
+    grid_name, readout_name = evaluation.network.head_names
     hits = np.zeros(len(noise.conditions) + 1)
     for rows, features in evaluation.chunks():
         for i, weights in noise.draws():
-            grid = weights.get("grid.weight", clean.grid_weights)
-            readout = weights.get("readout.weight", clean.readout_weights)
+            grid = weights.get(grid_name, clean.grid_weights)
+            readout = weights.get(readout_name, clean.readout_weights)
             head = Head(grid, clean.grid_bias, readout, clean.readout_bias)
-            hits[i] += evaluation.hits(_best_class(head, features), rows)
-        hits[-1] += evaluation.hits(_best_class(clean, features), rows)
+            hits[i] += evaluation.hits(best_class(head, features), rows)
+        hits[-1] += evaluation.hits(best_class(clean, features), rows)
     return hits
 
 
 def _network_hits(evaluation, noise):
-    """Hits of perturbed copies of the whole network."""
-    classifier = evaluation.classifier
-    module = copy.deepcopy(classifier.module_)
+    """Hits of the whole network with perturbed weights."""
     hits = np.zeros(len(noise.conditions))
     for i, weights in noise.draws():
-        for name, weight in weights.items():
-            module.get_parameter(name).data.copy_(torch.from_numpy(weight))
-        best, _ = classifier._evaluate(evaluation.X, _best_class, module)
+        with evaluation.network.with_weights(weights):
+            best, _ = evaluation.subject.best(evaluation.X)
         hits[i] = evaluation.hits(best, slice(None))
     return hits
 
 
-def _readout_similarity(clean, noise):
+def _readout_similarity(network, noise):
     """Cosine of the readout's similarity matrices before and after each condition."""
     similarity = np.full(len(noise.conditions), np.nan)
-    if len(clean.readout_weights) < 3:
+    clean = network.readout_weights
+    if clean is None or len(clean) < 3:
         return similarity
-    before = representational_similarity(clean.readout_weights)
-    for i, weights in noise.draws(only="readout.weight"):
-        readout = weights.get("readout.weight", clean.readout_weights)
-        after = representational_similarity(readout)
-        similarity[i] = rsm_similarity(before, after)
+    before, name = representational_similarity(clean), network.head_names[1]
+    for i, weights in noise.draws(only=name):
+        after = weights[name].reshape(clean.shape) if name in weights else clean
+        similarity[i] = rsm_similarity(before, representational_similarity(after))
     return similarity
 
 
@@ -275,13 +275,14 @@ def image_noise_curve(
     Parameters
     ----------
     estimator : estimator
-        A fitted TopographicCNNClassifier, or a Pipeline that ends in one; there the
-        noise is added to the classifier's input.
+        A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search that
+        ends in one; there the noise is added to the network's input. Or any other
+        fitted classifier; there it is added to X.
     X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
         Images.
     y : array-like of shape (n,)
         Class labels.
-    kinds : iterable of {"white", "pink", "salt_and_pepper"}, default=all three
+    kinds : iterable of str, default=("white", "pink", "salt_and_pepper")
         Kinds of noise; see `sktopo.noise`.
     levels : iterable of float, default=(0.01, 0.05, 0.1, 0.15, 0.2)
         Strengths as shares of the value range, each at least 0; of salt and pepper at
@@ -290,8 +291,8 @@ def image_noise_curve(
         Seed of the noise.
     value_range : tuple of (float, float), default=None
         Smallest and largest value that an image can take; None: `pixel_range_` of the
-        classifier. To compare models that were trained on different images, give one
-        range to all.
+        classifier (other classifiers have none, and need one here). To compare models
+        that were trained on different images, give one range to all.
     exponent : float, default=1.0
         Slope of the amplitudes of pink noise.
 
@@ -304,9 +305,10 @@ def image_noise_curve(
     Raises
     ------
     ValueError
-        On an unknown kind, a negative level, or y of another length.
+        On an unknown kind, a negative level, or y of another length; or without a value
+        range.
     TypeError
-        If the estimator holds no topographic classifier.
+        If the estimator is no fitted classifier.
 
     Examples
     --------
@@ -318,7 +320,7 @@ def image_noise_curve(
     >>> image_noise_curve(clf, X, y, kinds=["white"], random_state=0).shape
     (5, 4)
     """
-    evaluation = Evaluation(estimator, X, y)
+    evaluation = LabelledImages(*open_predictor(estimator, X), y)
     seed = check_random_state(random_state).randint(2**31)
     return evaluate_image_noise(evaluation, kinds, levels, seed, value_range, exponent)
 
@@ -330,7 +332,7 @@ def evaluate_image_noise(
 
     Parameters
     ----------
-    evaluation : Evaluation
+    evaluation : LabelledImages
         The classifier and the images.
     kinds, levels : object
         As for `image_noise_curve`.
@@ -345,10 +347,17 @@ def evaluate_image_noise(
         As `image_noise_curve` gives.
     """
     kinds, levels = check_image_noise(kinds, levels)
-    exponent = _check_exponent(exponent)
-    classifier = evaluation.classifier
+    exponent = check_exponent(exponent)
+    evaluation.require_accuracy()
+    subject = evaluation.subject
     if value_range is None:
-        value_range = classifier.pixel_range_
+        value_range = subject.value_range
+    if value_range is None:
+        raise ValueError(
+            f"{type(subject.estimator).__name__} does not know the range of its "
+            f"images' values, of which the levels are shares. Give it: "
+            f"value_range=(smallest, largest)."
+        )
     value_range = check_value_range(value_range)
     conditions = list(product(kinds, levels))
     # One stream a kind, so that levels share their draws and kinds can be left out.
@@ -357,9 +366,9 @@ def evaluate_image_noise(
         for kind, level in conditions
     }
     hits = dict.fromkeys(conditions, 0.0)
-    chunk = max(2, min(_CHUNK, _CHUNK_VALUES // classifier.n_features_in_))
+    chunk = max(2, min(_CHUNK, _CHUNK_VALUES // math.prod(subject.image_shape)))
     for rows in slices(len(evaluation.y), chunk):
-        images = as_batch(evaluation.X, rows, classifier.image_shape_).numpy()
+        images = as_batch(evaluation.X, rows, subject.image_shape).numpy()
         for condition in conditions:
             kind, level = condition
             noisy = add_noise(
@@ -370,7 +379,7 @@ def evaluate_image_noise(
                 rng=streams[condition],
                 exponent=exponent,
             )
-            best, _ = classifier._evaluate(noisy, _best_class)
+            best, _ = subject.best(noisy)
             hits[condition] += evaluation.hits(best, rows)
     clean = evaluation.accuracy
     table = pd.DataFrame(conditions, columns=["kind", "level"])
@@ -396,7 +405,7 @@ def check_image_noise(kinds, levels):
     kinds = as_names("kinds", kinds, NOISES)
     levels = as_numbers("levels", levels, 0, float_info.max, "finite and at least 0")
     for kind, level in product(kinds, levels):
-        _check_level(level, kind)
+        check_level(level, kind)
     return kinds, levels
 
 
@@ -407,26 +416,34 @@ def pruning_curve(
     order: str | Iterable[str] = "zeros",
     fractions: Iterable[float] = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
     random_state: int | np.random.RandomState | None = None,
+    *,
+    layer: str | None = None,
 ) -> pd.DataFrame:
-    """Accuracy of a fitted classifier as more and more grid units are silenced.
+    """Accuracy of a fitted classifier as more and more units are silenced.
+
+    A silenced unit gives 0 whatever it sees: of a channel, at each position.
 
     Parameters
     ----------
     estimator : estimator
-        A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+        A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search that
+        ends in one.
     X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
         Images.
     y : array-like of shape (n,)
         Class labels.
     order : {"zeros", "readout_norm", "random", "block"} or iterable, default="zeros"
         Which units go first: those that are silent for most of these images; those
-        with the smallest readout weights; in random order; or the neighbourhood of a
-        randomly chosen unit, nearest first. Several names give several curves.
+        with the smallest readout weights (of units that the readout reads itself, with
+        at most a ReLU between); in random order; or the neighbourhood of a randomly
+        chosen unit, nearest first. Several names give several curves.
     fractions : iterable of float, default=(0, 0.1, ..., 1)
         Shares of the units that are silenced, in [0, 1]; the number of units is
         rounded, halves to even.
     random_state : int, RandomState instance or None, default=None
         Seed of "random" and "block".
+    layer : str, default=None
+        Name of the layer whose units are silenced. None: the grid.
 
     Returns
     -------
@@ -438,9 +455,10 @@ def pruning_curve(
     Raises
     ------
     ValueError
-        On an unknown order, a fraction outside [0, 1], or y of another length.
+        On an unknown order, a fraction outside [0, 1], or y of another length; or if
+        the model has no classes, or no readout of its units.
     TypeError
-        If the estimator holds no topographic classifier.
+        If the estimator holds no network.
 
     See Also
     --------
@@ -456,7 +474,7 @@ def pruning_curve(
     >>> pruning_curve(clf, X, y, fractions=[0, 0.5]).n_pruned.tolist()
     [0, 60]
     """
-    evaluation = Evaluation(estimator, X, y)
+    evaluation = Evaluation.of(estimator, X, y, layer=layer)
     seed = check_random_state(random_state).randint(2**31)
     return evaluate_pruning(evaluation, order, fractions, seed)
 
@@ -480,37 +498,66 @@ def evaluate_pruning(evaluation, order, fractions, seed):
     """
     orders = as_names("order", order, ORDERS)
     fractions = as_numbers("fractions", fractions, 0, 1, "that must lie in [0, 1]")
-    grid, head = evaluation.classifier.grid_, evaluation.head
+    evaluation.require_accuracy()
+    n_units = evaluation.subject.grid.n_units
+    evaluation.keep_if_small()
+    ranked = _rank_units(evaluation, orders, seed)
+    conditions = list(product(orders, fractions))
+    table = pd.DataFrame(conditions, columns=["order", "fraction"])
+    table["n_pruned"] = np.rint(table["fraction"] * n_units).astype(int)
+    pruned = [ranked[o][:n] for o, n in zip(table["order"], table["n_pruned"])]
+    hits = np.zeros(len(pruned) + 1)  # the last for the whole network
+    for rows, activations in evaluation.activation_chunks():
+        for i, units in enumerate([*pruned, []]):
+            best = evaluation.best_without(units, rows, activations)
+            hits[i] += evaluation.hits(best, rows)
+    *accuracies, clean = (hits / evaluation.total_weight).tolist()
+    table["accuracy"] = accuracies
+    table["accuracy_change"] = table["accuracy"] - clean
+    table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
+    return table
+
+
+def pruning_orders(evaluation):
+    """Orders in which the units of a network can be silenced.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The network at its layer.
+
+    Returns
+    -------
+    list of str
+        All, but "readout_norm" only where the readout reads these units.
+    """
+    return [name for name in ORDERS if name != "readout_norm" or evaluation.head]
+
+
+def _rank_units(evaluation, orders, seed):
+    """The units in each order, those first that are silenced first."""
+    grid = evaluation.subject.grid
     rng = np.random.default_rng(seed)
     center = rng.integers(grid.n_units)
     ranked = {
         "random": rng.permutation(grid.n_units),
         "block": np.argsort(grid.distances[center], kind="stable"),
     }
-    norms = np.linalg.norm(head.readout_weights, axis=0)
-    ranked["readout_norm"] = np.argsort(norms, kind="stable")
-    evaluation.keep_features()
+    if unknown := set(orders) - set(pruning_orders(evaluation)):
+        raise ValueError(
+            f"order={sorted(unknown)} needs a readout that reads the units of "
+            f"{evaluation.network.layer!r} themselves, with at most a ReLU between; "
+            f"this network has none. Use another order."
+        )
+    if "readout_norm" in orders:
+        norms = np.linalg.norm(evaluation.head.readout_weights, axis=0)
+        ranked["readout_norm"] = np.argsort(norms, kind="stable")
     if "zeros" in orders:
         silent = np.zeros(grid.n_units)
         for _, activations in evaluation.activation_chunks():
             silent += percentage_of_zeros(activations) * len(activations)
         ranked["zeros"] = np.argsort(-silent.round(), kind="stable")
-    conditions = list(product(orders, fractions))
-    table = pd.DataFrame(conditions, columns=["order", "fraction"])
-    n_pruned = np.rint(table["fraction"] * grid.n_units).astype(int)
-    table["n_pruned"] = n_pruned
-    pruned = [ranked[name][:n] for name, n in zip(table["order"], n_pruned)]
-    hits = np.zeros(len(pruned) + 1)  # the last for the whole head
-    for rows, activations in evaluation.activation_chunks():
-        for i, units in enumerate([*pruned, []]):
-            kept = activations.copy()
-            kept[:, units] = 0
-            hits[i] += evaluation.hits(head.classify(kept).argmax(axis=1), rows)
-    *accuracies, clean = (hits / evaluation.total_weight).tolist()
-    table["accuracy"] = accuracies
-    table["accuracy_change"] = table["accuracy"] - clean
-    table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
-    return table
+    return ranked
 
 
 # What runs along each curve, what tells curves of one table apart, and the unit.

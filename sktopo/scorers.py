@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from sktopo._evaluation import Evaluation
+from sktopo._evaluation import Evaluation, LabelledImages
 from sktopo._numbers import as_number, check_name
+from sktopo._subject import open_predictor
 from sktopo.grid import NEIGHBORHOODS
 from sktopo.metrics import (
     expert_localization,
@@ -28,22 +28,6 @@ from sktopo.robustness import (
     evaluate_image_noise,
     evaluate_weight_noise,
 )
-
-__all__ = [
-    "expert_localization_scorer",
-    "functional_localization_scorer",
-    "get_scorer",
-    "get_scorer_names",
-    "image_robustness_scorer",
-    "make_expert_localization_scorer",
-    "make_functional_localization_scorer",
-    "make_image_robustness_scorer",
-    "make_smoothness_scorer",
-    "make_weight_robustness_scorer",
-    "multi_scorer",
-    "smoothness_scorer",
-    "weight_robustness_scorer",
-]
 
 
 class _RoutesSampleWeight:
@@ -91,13 +75,28 @@ class TopographicScorer(_RoutesSampleWeight):
         The name, as in `get_scorer_names`.
     score : callable
         Maps an `Evaluation` and the settings to a float; greater is better.
+    layer : str, default=None
+        Name of the layer that is looked at. None: the grid.
+    any_classifier : bool, default=False
+        Whether `score` needs predictions alone, so that it takes any fitted classifier
+        of images.
     **settings : dict
         Keyword arguments of `score`.
     """
 
-    def __init__(self, name: str, score: Callable, **settings):
+    def __init__(
+        self,
+        name: str,
+        score: Callable,
+        *,
+        layer: str | None = None,
+        any_classifier: bool = False,
+        **settings,
+    ):
         self.name = self.__name__ = name
         self.score = score
+        self.layer = layer
+        self.any_classifier = any_classifier
         self.settings = settings
 
     def __call__(
@@ -112,7 +111,8 @@ class TopographicScorer(_RoutesSampleWeight):
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
         y : array-like of shape (n,)
@@ -125,7 +125,11 @@ class TopographicScorer(_RoutesSampleWeight):
         float
             The score, greater is better.
         """
-        return self.evaluate(Evaluation(estimator, X, y, sample_weight))
+        if self.any_classifier:
+            subject, images = open_predictor(estimator, X)
+            return self.evaluate(LabelledImages(subject, images, y, sample_weight))
+        evaluation = Evaluation.of(estimator, X, y, sample_weight, self.layer)
+        return self.evaluate(evaluation)
 
     def evaluate(self, evaluation: Evaluation) -> float:
         """Score an evaluation that is shared with other scorers.
@@ -143,7 +147,12 @@ class TopographicScorer(_RoutesSampleWeight):
         return float(self.score(evaluation, **self.settings))
 
     def __repr__(self):
-        settings = ", ".join(f"{k}={v!r}" for k, v in self.settings.items())
+        given = (
+            self.settings
+            if self.layer is None
+            else {**self.settings, "layer": self.layer}
+        )
+        settings = ", ".join(f"{k}={v!r}" for k, v in given.items())
         return f"make_{self.name}_scorer({settings})"
 
 
@@ -154,7 +163,7 @@ class _Scores(dict):
     """
 
     def __iter__(self):
-        frame = sys._getframe(1)
+        frame = inspect.currentframe().f_back
         for _ in range(3):
             search = frame.f_locals.get("self")
             if hasattr(search, "aggressive_elimination"):
@@ -194,7 +203,8 @@ class MultiScorer(_RoutesSampleWeight):
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
         y : array-like of shape (n,)
@@ -207,20 +217,32 @@ class MultiScorer(_RoutesSampleWeight):
         dict
             "accuracy" and each scorer's name, with the scores.
         """
-        evaluation = Evaluation(estimator, X, y, sample_weight)
-        _ = evaluation.features  # one pass for all scorers
-        scores = _Scores(accuracy=evaluation.accuracy)
+        layers = dict.fromkeys([None, *(scorer.layer for scorer in self.scorers)])
+        for layer in layers:
+            found = Evaluation.of(estimator, X, y, sample_weight, layer)
+            found.keep()  # one pass for all scorers of the layer
+            layers[layer] = found
+        scores = _Scores(accuracy=layers[None].accuracy)
         for scorer in self.scorers:
-            scores[scorer.name] = scorer.evaluate(evaluation)
+            scores[scorer.name] = scorer.evaluate(layers[scorer.layer])
         return scores
 
     def __repr__(self):
         return f"multi_scorer({self.scorers!r})"
 
 
-def _check_kind(kind):
-    if not isinstance(kind, str) or kind not in ("accuracy", "change"):
-        raise ValueError(f"kind must be 'accuracy' or 'change'; got {kind!r}.")
+# What a curve is scored by: the mean of a column, or what is left of the accuracy.
+KINDS = {
+    "accuracy": lambda curve: curve["accuracy"].mean(),
+    "change": lambda curve: curve["accuracy_change"].mean(),
+    "retained": lambda curve: _retained(curve),
+}
+
+
+def _retained(curve):
+    """Mean accuracy over the clean one; 0 where that is 0, since scores are finite."""
+    clean = curve.attrs["clean_accuracy"]
+    return curve["accuracy"].mean() / clean if clean > 0 else 0.0
 
 
 def _check_threshold(threshold, least):
@@ -231,42 +253,38 @@ def _check_threshold(threshold, least):
     return number
 
 
-def _mean(curve: pd.DataFrame, kind):
-    return curve["accuracy_change" if kind == "change" else "accuracy"].mean()
-
-
 def _weight_robustness(
     evaluation, *, sigmas, scale, layers, n_repeats, kind, random_state
 ):
-    _ = evaluation.features  # kept for the scorers beside this one
+    if evaluation.head is not None:
+        evaluation.keep()  # for the scorers beside this one
     seed = check_random_state(random_state).randint(2**31)
     curve = evaluate_weight_noise(evaluation, sigmas, scale, layers, n_repeats, seed)
-    return _mean(curve, kind)
+    return KINDS[kind](curve)
 
 
 def _image_robustness(evaluation, *, kinds, levels, kind, value_range, random_state):
     seed = check_random_state(random_state).randint(2**31)
-    return _mean(
-        evaluate_image_noise(evaluation, kinds, levels, seed, value_range), kind
-    )
+    curve = evaluate_image_noise(evaluation, kinds, levels, seed, value_range)
+    return KINDS[kind](curve)
 
 
 def _expert_localization(evaluation, *, threshold):
-    grid_shape = evaluation.classifier.grid_.shape
+    grid_shape = evaluation.subject.grid.shape
     experts = expert_units(evaluation.activations, evaluation.y, threshold)
     pooled = expert_localization(experts, grid_shape).pooled
     return 0.0 if np.isnan(pooled) else 1 - pooled
 
 
 def _functional_localization(evaluation, *, threshold):
-    grid_shape = evaluation.classifier.grid_.shape
+    grid_shape = evaluation.subject.grid.shape
     table = functional_localization(evaluation.activations, grid_shape, [threshold])
     ratio = table["ratio"].item()
     return 0.0 if np.isnan(ratio) else 1 - ratio
 
 
 def _smoothness(evaluation, *, neighborhood, standardize):
-    grid = evaluation.classifier.grid_
+    grid = evaluation.subject.grid
     if grid.n_units < 2:
         return 0.0
     maps = evaluation.activations.reshape(-1, *grid.shape)
@@ -283,6 +301,7 @@ def make_weight_robustness_scorer(
     *,
     kind: str = "accuracy",
     random_state: int | np.random.RandomState | None = 0,
+    layer: str | None = None,
 ) -> TopographicScorer:
     """Scorer: mean accuracy under weight noise, over sigmas and repeats.
 
@@ -290,12 +309,14 @@ def make_weight_robustness_scorer(
     ----------
     sigmas, scale, layers, n_repeats : object
         As for `sktopo.robustness.weight_noise_curve`.
-    kind : {"accuracy", "change"}, default="accuracy"
-        "change" scores perturbed minus clean accuracy instead. Beware: a classifier
-        that always gives the same answer changes by 0, the best score there is. Never
-        refit on it alone.
+    kind : {"accuracy", "change", "retained"}, default="accuracy"
+        "change" scores perturbed minus clean accuracy instead, and "retained" perturbed
+        over clean. Beware: a classifier that always gives the same answer changes by 0
+        and retains all, the best scores there are. Never refit on either alone.
     random_state : int, RandomState instance or None, default=0
         Seed of the noise; with an int the same for each candidate and fold.
+    layer : str, default=None
+        Name of the layer that "grid" stands for. None: the grid.
 
     Returns
     -------
@@ -308,12 +329,13 @@ def make_weight_robustness_scorer(
     >>> make_weight_robustness_scorer(sigmas=(0.5,), n_repeats=3).name
     'weight_robustness'
     """
-    _check_kind(kind)
+    check_name("kind", kind, KINDS)
     sigmas = check_weight_noise(sigmas, scale, layers, n_repeats)
     check_random_state(random_state)
     return TopographicScorer(
         "weight_robustness",
         _weight_robustness,
+        layer=layer,
         sigmas=sigmas,
         scale=scale,
         layers=layers,
@@ -337,13 +359,13 @@ def make_image_robustness_scorer(
     ----------
     kinds, levels : iterable
         As for `sktopo.robustness.image_noise_curve`.
-    kind : {"accuracy", "change"}, default="accuracy"
-        "change" scores noisy minus clean accuracy instead. Beware: a classifier that
-        always gives the same answer changes by 0, the best score there is. Never refit
-        on it alone.
+    kind : {"accuracy", "change", "retained"}, default="accuracy"
+        "change" scores noisy minus clean accuracy instead, and "retained" noisy over
+        clean. Beware: a classifier that always gives the same answer changes by 0 and
+        retains all, the best scores there are. Never refit on either alone.
     value_range : tuple of (float, float), default=None
         Smallest and largest value that an image can take; None: the range of each
-        classifier's training images.
+        classifier's training images. Classifiers of other packages need it here.
     random_state : int, RandomState instance or None, default=0
         Seed of the noise; with an int the same for each candidate and fold.
 
@@ -358,7 +380,7 @@ def make_image_robustness_scorer(
     >>> make_image_robustness_scorer(kinds=["pink"]).name
     'image_robustness'
     """
-    _check_kind(kind)
+    check_name("kind", kind, KINDS)
     kinds, levels = check_image_noise(kinds, levels)
     if value_range is not None:
         value_range = check_value_range(value_range)
@@ -366,6 +388,7 @@ def make_image_robustness_scorer(
     return TopographicScorer(
         "image_robustness",
         _image_robustness,
+        any_classifier=True,
         kinds=kinds,
         levels=levels,
         kind=kind,
@@ -374,13 +397,17 @@ def make_image_robustness_scorer(
     )
 
 
-def make_expert_localization_scorer(threshold: float = 0.5) -> TopographicScorer:
+def make_expert_localization_scorer(
+    threshold: float = 0.5, *, layer: str | None = None
+) -> TopographicScorer:
     """Scorer: 1 minus the pooled expert distance relative to chance.
 
     Parameters
     ----------
     threshold : float, default=0.5
         Least average precision of an expert unit.
+    layer : str, default=None
+        Name of the layer that is looked at. None: the grid.
 
     Returns
     -------
@@ -394,17 +421,24 @@ def make_expert_localization_scorer(threshold: float = 0.5) -> TopographicScorer
     """
     threshold = _check_threshold(threshold, 0)
     return TopographicScorer(
-        "expert_localization", _expert_localization, threshold=threshold
+        "expert_localization",
+        _expert_localization,
+        layer=layer,
+        threshold=threshold,
     )
 
 
-def make_functional_localization_scorer(threshold: float = 0.5) -> TopographicScorer:
+def make_functional_localization_scorer(
+    threshold: float = 0.5, *, layer: str | None = None
+) -> TopographicScorer:
     """Scorer: 1 minus the relative grid distance of correlated units.
 
     Parameters
     ----------
     threshold : float, default=0.5
         Pairs with Pearson's r of at least this count.
+    layer : str, default=None
+        Name of the layer that is looked at. None: the grid.
 
     Returns
     -------
@@ -418,12 +452,18 @@ def make_functional_localization_scorer(threshold: float = 0.5) -> TopographicSc
     """
     threshold = _check_threshold(threshold, -1)
     return TopographicScorer(
-        "functional_localization", _functional_localization, threshold=threshold
+        "functional_localization",
+        _functional_localization,
+        layer=layer,
+        threshold=threshold,
     )
 
 
 def make_smoothness_scorer(
-    neighborhood: str | None = None, standardize: bool = False
+    neighborhood: str | None = None,
+    standardize: bool = False,
+    *,
+    layer: str | None = None,
 ) -> TopographicScorer:
     """Scorer: mean Moran's I of the activation maps.
 
@@ -433,6 +473,8 @@ def make_smoothness_scorer(
         None: the classifier's own.
     standardize : bool, default=False
         Whether to z-score each unit over images first.
+    layer : str, default=None
+        Name of the layer that is looked at. None: the grid.
 
     Returns
     -------
@@ -448,23 +490,33 @@ def make_smoothness_scorer(
     if not isinstance(standardize, (bool, np.bool_)):
         raise ValueError(f"standardize must be True or False; got {standardize!r}.")
     return TopographicScorer(
-        "smoothness", _smoothness, neighborhood=neighborhood, standardize=standardize
+        "smoothness",
+        _smoothness,
+        layer=layer,
+        neighborhood=neighborhood,
+        standardize=standardize,
     )
 
 
-weight_robustness_scorer = make_weight_robustness_scorer()
-image_robustness_scorer = make_image_robustness_scorer()
-expert_localization_scorer = make_expert_localization_scorer()
-functional_localization_scorer = make_functional_localization_scorer()
-smoothness_scorer = make_smoothness_scorer()
-
-_FACTORIES = {
+# What makes each scorer, by its name.
+SCORERS = {
     "expert_localization": make_expert_localization_scorer,
     "functional_localization": make_functional_localization_scorer,
     "image_robustness": make_image_robustness_scorer,
     "smoothness": make_smoothness_scorer,
     "weight_robustness": make_weight_robustness_scorer,
 }
+__all__ = ["SCORERS", "get_scorer", "get_scorer_names", "multi_scorer"]
+__all__ += [make.__name__ for make in SCORERS.values()]
+__all__ += [f"{name}_scorer" for name in SCORERS]
+
+
+def __getattr__(name):
+    """A scorer with its default settings, as `smoothness_scorer`."""
+    known, _, rest = name.rpartition("_")
+    if rest == "scorer" and known in SCORERS:
+        return SCORERS[known]()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get_scorer_names() -> list[str]:
@@ -481,7 +533,7 @@ def get_scorer_names() -> list[str]:
     >>> get_scorer_names()[0]
     'expert_localization'
     """
-    return sorted(_FACTORIES)
+    return sorted(SCORERS)
 
 
 def get_scorer(name: str) -> TopographicScorer:
@@ -508,12 +560,12 @@ def get_scorer(name: str) -> TopographicScorer:
     >>> get_scorer("smoothness")
     make_smoothness_scorer(neighborhood=None, standardize=False)
     """
-    if not isinstance(name, str) or name not in _FACTORIES:
+    if not isinstance(name, str) or name not in SCORERS:
         raise ValueError(
             f"{name!r} is no scorer of sktopo; its scorers are {get_scorer_names()}. "
             f"scikit-learn's own are in sklearn.metrics.get_scorer_names()."
         )
-    return _FACTORIES[name]()
+    return SCORERS[name]()
 
 
 def multi_scorer(scorers: Iterable[str | TopographicScorer]) -> MultiScorer:

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sktopo._images import as_chw, slices
-from sktopo._numbers import as_float
-from sktopo.metrics._checks import check_whole
+from sktopo._numbers import as_float, check_whole
 from sktopo.noise import check_value_range, filter_noise, power_law_gain
 
 __all__ = [

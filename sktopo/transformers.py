@@ -17,8 +17,6 @@ from sklearn.base import (
     clone,
 )
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -27,6 +25,13 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from sktopo._images import image_statistics, validate_images
+from sktopo._sklearn_private import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    get_output_config,
+    validate_params,
+)
 from sktopo.noise import NOISES, add_noise, check_value_range
 
 __all__ = ["GridActivations", "ImageNoise"]
@@ -99,7 +104,7 @@ class GridActivations(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         GridActivations
             The fitted transformer.
         """
-        self._validate_params()
+        validate_params(self)
         if get_config()["enable_metadata_routing"]:
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
@@ -181,8 +186,8 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    kind : {"white", "pink", "salt_and_pepper"}, default="white"
-        The kind of noise; see `sktopo.noise`.
+    kind : str, default="white"
+        The kind of noise, a name in `sktopo.noise.NOISES`.
     level : float, default=0.1
         Strength as a share of the value range, at least 0.
     exponent : float, default=1.0
@@ -223,7 +228,7 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "kind": [StrOptions(set(NOISES))],
+        "kind": [StrOptions(NOISES.keys())],
         "level": [Interval(Real, 0, None, closed="left")],
         "exponent": [Interval(Real, None, None, closed="neither")],
         "value_range": [tuple, list, None],
@@ -268,7 +273,7 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ValueError
             On a bad parameter or bad images.
         """
-        self._validate_params()
+        validate_params(self)
         X = validate_images(self, X, reset=True, image_shape=self.image_shape)
         if self.value_range is None:
             *_, self.value_range_ = image_statistics(X, self.image_shape_)
@@ -304,7 +309,7 @@ class ImageNoise(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             rng=_ImageKeyed(seed, images),
             exponent=self.exponent,
         )
-        if _get_output_config("transform", self)["dense"] != "default":
+        if get_output_config("transform", self)["dense"] != "default":
             return noisy.reshape(len(noisy), -1)  # a frame has two axes
         return noisy.reshape(X.shape)
 

@@ -1,13 +1,26 @@
 """One torch thread, and real images."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback
 
-from sktopo import TopographicCNNClassifier
+from sktopo import TopographicCNNClassifier, measure, robustness, scorers
 from sktopo.datasets import fetch_fashion_mnist, load_digits_images
 
 torch.set_num_threads(1)
+
+# Each function of (estimator, X, y) that compares labels with a model's classes.
+LOOKS = {
+    name: getattr(robustness, name)
+    for name in robustness.__all__
+    if name.endswith("_curve") and name != "area_under_curve"
+}
+LOOKS.update({name: scorers.get_scorer(name) for name in scorers.get_scorer_names()})
+LOOKS["multi_scorer"] = scorers.multi_scorer(scorers.get_scorer_names())
+LOOKS["measure"] = partial(measure, include=["performance"])
 
 
 def pytest_collection_modifyitems(items):
@@ -46,6 +59,21 @@ def quick():
     return TopographicCNNClassifier(
         lam=0.3, grid_shape=(4, 5), max_epochs=2, lr=3e-3, random_state=0
     )
+
+
+@pytest.fixture
+def count_steps():
+    """A callback, and the list in which it counts the steps of each training."""
+    counts = []
+
+    class Count(Callback):
+        def on_train_begin(self, net, **kwargs):
+            counts.append(0)
+
+        def on_batch_end(self, net, training=False, **kwargs):
+            counts[-1] += training
+
+    return Count(), counts
 
 
 @pytest.fixture

@@ -60,36 +60,27 @@ def test_the_papers_network_learns_digits_and_a_smooth_map(digits):
 
 
 @pytest.mark.parametrize("batch_size", [64, 300])
-def test_auto_epochs_count_the_images_that_are_trained_on(batch_size, quick, digits):
+def test_auto_epochs_count_the_images_that_are_trained_on(
+    batch_size, quick, digits, count_steps
+):
     X, y = digits
+    count, steps = count_steps
     quick.set_params(max_epochs="auto", batch_size=batch_size, backbone="small")
-    steps = []
-
-    class Count(Callback):
-        def on_batch_end(self, net, training=False, **kwargs):
-            steps.append(training)
-
-    quick.set_params(callbacks=[Count()]).fit(X[:1700], y[:1700])
+    quick.set_params(callbacks=[count]).fit(X[:1700], y[:1700])
     wanted = {64: 75, 300: 100}[batch_size]
     assert quick.n_iter_ == wanted
-    assert len(steps) == wanted * {64: 27, 300: 6}[batch_size]
+    assert steps == [wanted * {64: 27, 300: 6}[batch_size]]
     quick.set_params(max_epochs="auto", early_stopping=True, n_iter_no_change=200)
     quick.set_params(callbacks=None, batch_size=64).fit(X[:1700], y[:1700])
     assert len(quick.history_) == quick.n_iter_ == 84  # of 24 steps: 170 held out
 
 
-def test_candidates_of_a_search_take_the_same_number_of_steps(quick, digits):
+def test_candidates_of_a_search_take_the_same_number_of_steps(
+    quick, digits, count_steps
+):
     X, y = digits
-    counted = []
-
-    class Count(Callback):
-        def on_batch_end(self, net, training=False, **kwargs):
-            counted[-1] += training
-
-        def on_train_begin(self, net, **kwargs):
-            counted.append(0)
-
-    quick.set_params(max_epochs="auto", backbone=flat, callbacks=[Count()])
+    count, counted = count_steps
+    quick.set_params(max_epochs="auto", backbone=flat, callbacks=[count])
     GridSearchCV(quick, {"lam": [0, 0.3], "topo_loss": ["ws", "as"]}, cv=3).fit(X, y)
     assert len(counted) == 4 * 3 + 1
     assert len(set(counted)) == 2  # the refit has more images, as many steps
@@ -869,7 +860,7 @@ def test_warm_start_goes_on(quick, digits):
     quick.set_params(lam=5.0, lr=1e-4, topo_loss="as").fit(X[:300] // 2, y[:300])
     assert quick.pixel_range_ == (0.0, 16.0)
     assert quick.net_.optimizer_.param_groups[0]["lr"] == 1e-4
-    assert quick.net_.criterion_.lam == 5.0
+    assert [term.lam for term in quick.net_.criterion_.terms] == [5.0]
     assert isinstance(quick.net_.criterion_.topo_loss, ActivationSimilarity)
 
 

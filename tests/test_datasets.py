@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import inspect
 import pickle
 import struct
 from urllib.error import URLError
@@ -10,6 +11,7 @@ from sklearn.datasets import load_digits
 from torchvision import datasets as torchvision_datasets
 
 from sktopo import TopographicCNNClassifier, datasets
+from sktopo.datasets import DATASETS
 
 IDX = [
     "train-images-idx3-ubyte",
@@ -156,14 +158,38 @@ def test_cifar10_on_disk_needs_no_download(tmp_path, rng, offline, monkeypatch):
     assert clf.score(bunch.data, bunch.target) == 1
 
 
-FETCHERS = [
-    datasets.fetch_mnist,
-    datasets.fetch_fashion_mnist,
-    datasets.fetch_cifar10,
-]
+FETCHERS = {
+    name: loader
+    for name, loader in DATASETS.items()
+    if "download_if_missing" in inspect.signature(loader).parameters
+}
 
 
-@pytest.mark.parametrize("fetch", FETCHERS)
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set(name, tmp_path, offline):
+    """It is called as all are, and gives images and labels, or says what it needs."""
+    loader = DATASETS[name]
+    subset, *others = inspect.signature(loader).parameters.values()
+    assert subset.name == "subset"
+    assert {"return_X_y", "data_home"} <= {parameter.name for parameter in others}
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in others)
+    try:
+        X, y = loader("test", return_X_y=True, data_home=tmp_path)
+    except OSError:
+        if name not in FETCHERS:
+            raise
+        return
+    assert X.ndim == 4
+    assert X.dtype.kind in "uif"
+    assert y.shape == (len(X),)
+    bunch = loader("test", data_home=tmp_path)
+    assert np.array_equal(bunch.data, X)
+    assert np.array_equal(bunch.target, y)
+    assert len(bunch.target_names) == len(np.unique(y))
+    assert len(loader("train", data_home=tmp_path).data) > 0
+
+
+@pytest.mark.parametrize("fetch", FETCHERS.values(), ids=FETCHERS)
 @pytest.mark.parametrize("download", [True, False])
 def test_absent_and_offline_says_what_to_do(fetch, download, tmp_path, offline):
     with pytest.raises(OSError, match=r"data_home=") as caught:
@@ -205,10 +231,10 @@ def test_images_and_labels_must_belong_together(tmp_path, rng, offline):
         datasets.fetch_mnist(data_home=tmp_path)
 
 
-@pytest.mark.parametrize("fetch", [*FETCHERS, datasets.load_digits_images])
-def test_unknown_subset(fetch):
+@pytest.mark.parametrize("load", DATASETS.values(), ids=DATASETS)
+def test_unknown_subset(load):
     with pytest.raises(ValueError, match=r"\['train', 'test', 'all'\]; got 'valid'"):
-        fetch("valid")
+        load("valid")
 
 
 def test_all_of_fashion_mnist(fashion):

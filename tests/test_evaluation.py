@@ -4,27 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import LOOKS
 from sklearn.base import clone
 
 from sktopo import (
     GridActivations,
     ImageNoise,
     TopographicCNNClassifier,
-    measure,
     robustness,
-    scorers,
 )
 from sktopo._labels import as_labels, check_label_types
-
-# Each function of (estimator, X, y) that compares labels with a model's classes.
-LOOKS = {
-    name: getattr(robustness, name)
-    for name in robustness.__all__
-    if name.endswith("_curve") and name != "area_under_curve"
-}
-LOOKS.update({name: scorers.get_scorer(name) for name in scorers.get_scorer_names()})
-LOOKS["multi_scorer"] = scorers.multi_scorer(scorers.get_scorer_names())
-LOOKS["measure"] = lambda clf, X, y: measure(clf, X, y, ["performance"])
 
 
 def look(name, clf, X, y, **settings):

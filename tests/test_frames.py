@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from conftest import LOOKS
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
@@ -15,9 +16,7 @@ from sktopo import (
     GridActivations,
     ImageNoise,
     TopographicCNNClassifier,
-    measure,
     robustness,
-    scorers,
 )
 
 NAMES = [f"pixel{i}" for i in range(64)]
@@ -85,16 +84,6 @@ def test_order_of_columns_is_checked_between_any_frames(first, kind, small, digi
         other = FRAMES[second]({f"x{n}": v for n, v in columns(X).items()})
         with pytest.raises(ValueError, match="unseen at fit time"):
             call(estimator, name, other, y)
-
-
-LOOKS = {
-    name: getattr(robustness, name)
-    for name in robustness.__all__
-    if name.endswith("_curve") and name != "area_under_curve"
-}
-LOOKS.update({name: scorers.get_scorer(name) for name in scorers.get_scorer_names()})
-LOOKS["multi_scorer"] = scorers.multi_scorer(scorers.get_scorer_names())
-LOOKS["measure"] = lambda clf, X, y: measure(clf, X, y, ["performance"])
 
 
 @pytest.mark.parametrize("form", FRAMES)

@@ -11,6 +11,7 @@ import sktopo
 from sktopo import TopographicCNNClassifier, measure, measure_activations, metrics
 from sktopo._measures.registry import GROUPS
 from sktopo._measures.tuning import eccentricity_of, orientation_of
+from sktopo._subject import open_subject
 
 
 @pytest.fixture(scope="module")
@@ -201,10 +202,10 @@ def hand_made(X, y, backbone, grid_shape, weights):
     return clf
 
 
-def test_gabor_filters_recover_theirorientation_of(rng):
+def test_gabor_filters_recover_their_orientation(rng):
     X = rng.random((60, 1, 28, 28), dtype=np.float32)
     clf = hand_made(X, np.arange(60) % 2, lambda s: GaborBank(28), (3, 4), np.eye(12))
-    tuning = orientation_of(clf, clf.transform(X).std(axis=0))
+    tuning = orientation_of(open_subject(clf)[0], clf.transform(X))
     gap = np.abs(tuning.preferred - GABOR_ANGLES) % 180
     assert np.minimum(gap, 180 - gap).max() < 5
     assert tuning.n_undefined == 0
@@ -217,7 +218,7 @@ def test_units_that_see_the_centre_or_the_rim(rng):
     distance = np.hypot(row, column).ravel() / 10.5
     weights = np.stack([distance < 0.3, (distance > 0.7) & (distance <= 1)])
     clf = hand_made(X, np.arange(40) % 2, pixels, (1, 2), weights.astype(float))
-    center, rim = eccentricity_of(clf).relative
+    center, rim = eccentricity_of(open_subject(clf)[0]).relative
     assert center < 0.6 < 1 < rim
 
 

@@ -4,7 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sktopo import TopographicCNNClassifier
 from sktopo.networks import (
+    BACKBONES,
     Head,
     TopographicNetwork,
     auto_backbone,
@@ -35,6 +37,30 @@ def network(backbone="small", image_shape=(1, 8, 8), **changes):
 )
 def test_features_of_any_image_shape(backbone, width, shape):
     assert backbone(shape).eval()(torch.randn(2, *shape)).shape == (2, width)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_gives_features_of_any_image_shape(name, shape):
+    layers = BACKBONES[name](shape)
+    images = torch.rand(3, *shape)
+    layers(images).square().sum().backward()
+    assert any(weights.grad.any() for weights in layers.parameters())
+    assert all(weights.grad.isfinite().all() for weights in layers.parameters())
+    features = layers.eval()(images)
+    assert (features.ndim, len(features)) == (2, 3)
+    assert features.dtype == torch.float32
+    assert features.isfinite().all()
+    torch.testing.assert_close(
+        layers(images[1:2]), features[1:2]
+    )  # no image knows others
+    assert network(name, shape).grid.in_features == features.shape[1]
+
+
+def test_an_unknown_backbone_is_told_all_names():
+    with pytest.raises(ValueError, match="'backbone' parameter") as error:
+        TopographicCNNClassifier(backbone="resnet").fit(np.zeros((4, 9)), [0, 1, 0, 1])
+    assert all(repr(name) in str(error.value) for name in ("auto", *BACKBONES))
 
 
 def test_small_is_the_network_of_the_paper():

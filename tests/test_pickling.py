@@ -46,6 +46,19 @@ def test_training_goes_on_as_without_the_copy(way, optimizer, quick, digits):
     assert not np.array_equal(fresh.grid_weights_, quick.grid_weights_)
 
 
+def as_pickled_before(clf, **changed):
+    """What a model is made of stood beside its net, and its objective had no terms."""
+    net = clf.net_
+    clf._structure = {**net.structure, **changed}
+    clf._split_seed = net.split_seed
+    net.structure, net.split_seed = None, 0
+    objective = net.criterion_
+    (term,) = objective.terms
+    del objective.terms, objective.task
+    objective.lam = term.lam
+    return pickle.dumps(clf)
+
+
 @pytest.mark.parametrize(("n_channels", "name"), [(1, "small"), (3, "deep")])
 def test_backbone_auto_in_a_pickle_of_the_first_house(
     n_channels, name, quick, digits, tmp_path
@@ -54,17 +67,37 @@ def test_backbone_auto_in_a_pickle_of_the_first_house(
     X, y = digits
     X, y = np.repeat(X[:300], n_channels, axis=1), y[:300]
     quick.set_params(backbone=name).fit(X, y)
-    quick.backbone = quick._structure["backbone"] = "auto"
-    again = pickle.loads(pickle.dumps(quick))
-    assert again.backbone == name
+    whole = copy.deepcopy(quick)
+    quick.backbone = "auto"
+    again = pickle.loads(as_pickled_before(quick, backbone="auto"))
+    assert again.backbone == again.net_.structure["backbone"] == name
     again.save(tmp_path / "model.safetensors")
     again.partial_fit(X, y)
     assert again.n_iter_ == 3
+    np.testing.assert_array_equal(
+        again.grid_weights_, whole.partial_fit(X, y).grid_weights_
+    )
     unfitted = TopographicCNNClassifier()
     assert pickle.loads(pickle.dumps(unfitted)).backbone == "auto"
     # set after the fit: a wish for the next one
-    again.backbone, again._structure["backbone"] = "lenet", "auto"
-    assert pickle.loads(pickle.dumps(again)).backbone == "lenet"
+    again.backbone = "lenet"
+    again = pickle.loads(as_pickled_before(again, backbone="auto"))
+    assert (again.backbone, again.net_.structure["backbone"]) == ("lenet", name)
+
+
+def test_the_loss_in_a_pickle_from_before_terms(quick, digits):
+    X, y = digits
+    X, y = X[:200], y[:200]
+    quick.fit(X, y)
+    whole = copy.deepcopy(quick)
+    again = pickle.loads(as_pickled_before(quick))
+    for clf in (whole, again):
+        clf.set_params(topo_loss="as", random_state=None)  # a new loss: of the old seed
+        clf.partial_fit(X, y)
+    assert again.net_.split_seed == whole.net_.split_seed != 0
+    np.testing.assert_array_equal(again.grid_weights_, whole.grid_weights_)
+    assert again.history_["topo_loss"].equals(whole.history_["topo_loss"])
+    assert not hasattr(again, "_structure")
 
 
 def test_a_pickle_of_a_fit_that_failed(quick, digits):
@@ -72,9 +105,11 @@ def test_a_pickle_of_a_fit_that_failed(quick, digits):
     X, y = digits
     with pytest.raises(ValueError, match="no longer finite"):
         quick.set_params(lr=1e30, max_epochs=9).fit(X[:300], y[:300])
-    assert not hasattr(quick, "_structure")
+    assert not hasattr(quick, "net_")
     quick._structure = {"backbone": "auto"}
-    assert pickle.loads(pickle.dumps(quick)).backbone == "auto"
+    again = pickle.loads(pickle.dumps(quick))
+    assert again.backbone == "auto"
+    assert not hasattr(again, "_structure")
 
 
 @pytest.mark.parametrize("way", COPIES)

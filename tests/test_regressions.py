@@ -293,7 +293,7 @@ def test_value_range_as_an_array(small, digits):
     [
         (scorers.make_weight_robustness_scorer, {"sigmas": []}),
         (scorers.make_weight_robustness_scorer, {"sigmas": [1e39]}),
-        (scorers.make_weight_robustness_scorer, {"layers": "x"}),
+        (scorers.make_weight_robustness_scorer, {"layers": 3}),
         (scorers.make_weight_robustness_scorer, {"random_state": "a"}),
         (scorers.make_image_robustness_scorer, {"levels": []}),
         (scorers.make_image_robustness_scorer, {"kinds": []}),

@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
 from sktopo import ImageNoise, TopographicCNNClassifier, scorers
+from sktopo._observed import ObservedNetwork
 from sktopo.metrics import (
     expert_localization,
     expert_units,
@@ -32,13 +33,7 @@ from sktopo.metrics import (
 )
 from sktopo.robustness import image_noise_curve, weight_noise_curve
 
-NAMES = [
-    "expert_localization",
-    "functional_localization",
-    "image_robustness",
-    "smoothness",
-    "weight_robustness",
-]
+NAMES = scorers.get_scorer_names()
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +43,26 @@ def held_out(digits):
 
 
 def test_names():
-    assert scorers.get_scorer_names() == NAMES
+    assert sorted(NAMES) == NAMES
+    assert {
+        "expert_localization",
+        "functional_localization",
+        "image_robustness",
+        "smoothness",
+        "weight_robustness",
+    } <= set(NAMES)
     for name in NAMES:
         ready = getattr(scorers, f"{name}_scorer")
         assert repr(ready) == repr(scorers.get_scorer(name))
         assert ready.name == name
-    with pytest.raises(ValueError, match=r"'f1' is no scorer of sktopo.*sklearn"):
+        assert f"{name}_scorer" in scorers.__all__
+    with pytest.raises(
+        ValueError, match=r"'f1' is no scorer of sktopo.*sklearn"
+    ) as error:
         scorers.get_scorer("f1")
+    assert all(repr(name) in str(error.value) for name in NAMES)
+    with pytest.raises(AttributeError, match="no attribute 'f1_scorer'"):
+        _ = scorers.f1_scorer
 
 
 def test_scores_are_those_of_the_measures(fitted, held_out):
@@ -88,28 +96,30 @@ def test_multi_scorer_equals_the_single_ones(fitted, held_out):
 
 def test_multi_scorer_runs_the_backbone_once(fitted, held_out, monkeypatch):
     calls = []
-    run = TopographicCNNClassifier._evaluate
+    run = ObservedNetwork.features
     monkeypatch.setattr(
-        TopographicCNNClassifier,
-        "_evaluate",
-        lambda self, X, *args: calls.append(len(X)) or run(self, X, *args),
+        ObservedNetwork,
+        "features",
+        lambda self, X: calls.append(len(X)) or run(self, X),
     )
+    monkeypatch.setattr(ObservedNetwork, "look", None)
     names = [name for name in NAMES if name != "image_robustness"]
     scorers.multi_scorer(names)(fitted, *held_out)
     assert calls == [len(held_out[1])]
 
 
-def test_kind_change_is_relative_to_clean(fitted, held_out):
+def test_kinds_are_relative_to_clean(fitted, held_out):
     clean = fitted.score(*held_out)
     for make in (
         scorers.make_weight_robustness_scorer,
         scorers.make_image_robustness_scorer,
     ):
-        accuracy, change = (
-            make(kind=k)(fitted, *held_out) for k in ("accuracy", "change")
+        accuracy, change, retained = (
+            make(kind=k)(fitted, *held_out) for k in ("accuracy", "change", "retained")
         )
         assert change == pytest.approx(accuracy - clean)
-        with pytest.raises(ValueError, match="'accuracy' or 'change'"):
+        assert retained == pytest.approx(accuracy / clean)
+        with pytest.raises(ValueError, match="'accuracy', 'change', 'retained'"):
             make(kind="ratio")
 
 
@@ -353,7 +363,7 @@ def test_thresholds_and_ranges_in_any_form(fitted, held_out):
         ("weight_robustness", {"sigmas": [-1]}),
         ("weight_robustness", {"sigmas": ()}),
         ("weight_robustness", {"scale": "max"}),
-        ("weight_robustness", {"layers": "conv"}),
+        ("weight_robustness", {"layers": 3}),
         ("weight_robustness", {"scale": np.array(["std", "absolute"])}),
         ("weight_robustness", {"layers": np.array(["head"])}),
         ("weight_robustness", {"n_repeats": 0}),
@@ -362,7 +372,7 @@ def test_thresholds_and_ranges_in_any_form(fitted, held_out):
         ("weight_robustness", {"kind": "ratio"}),
         ("weight_robustness", {"kind": np.array(["accuracy", "change"])}),
         ("weight_robustness", {"random_state": "seed"}),
-        ("image_robustness", {"kinds": ["brown"]}),
+        ("image_robustness", {"kinds": ["green"]}),
         ("image_robustness", {"levels": [np.nan]}),
         ("image_robustness", {"levels": [11]}),
         ("image_robustness", {"kind": "ratio"}),

@@ -1,3 +1,4 @@
+import inspect
 import tracemalloc
 from functools import partial
 
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sktopo import TopographicCNNClassifier, measure, metrics
+from sktopo import TopographicCNNClassifier, measure, metrics, stimuli
 from sktopo.stimuli import (
     LazyImages,
     blank,
@@ -38,6 +39,34 @@ def test_any_shape_stays_in_range_with_equal_channels(shape, value_range):
         assert images.min() >= low - 1e-5 * (high - low)
         assert images.max() <= high + 1e-5 * (high - low)
         assert np.array_equal(images, np.repeat(images[:, :1], channels, axis=1))
+
+
+EVERY = [name for name in stimuli.__all__ if inspect.isfunction(getattr(stimuli, name))]
+
+
+@pytest.mark.parametrize("shape", [(2, 12, 15), (9, 8)])
+@pytest.mark.parametrize("name", EVERY)
+def test_every_stimulus(name, shape):
+    """It takes the shape and the range of images; a table and lazy images are alike."""
+    make = getattr(stimuli, name)
+    found = make(shape, (-3.0, 5.0))
+    images, table = found if isinstance(found, tuple) else (found, None)
+    channels = shape[0] if len(shape) == 3 else 1
+    assert images.shape == (len(images), channels, *shape[-2:])
+    assert images.dtype == np.float32
+    assert -3.0001 < images.min() <= images.max() < 5.0001
+    again = make(shape, (-3.0, 5.0))
+    assert np.array_equal(again if table is None else again[0], images)
+    if table is not None:
+        assert len(table) == len(images)
+        lazy, same = make(shape, (-3.0, 5.0), lazy=True)
+        assert same.equals(table)
+        assert np.array_equal(lazy[:5], images[:5])
+    for wrong in ((3,), (0, 4), (1, 2, 3, 4)):
+        with pytest.raises(ValueError, match="image_shape"):
+            make(wrong)
+    with pytest.raises(ValueError, match="value_range"):
+        make(shape, (1, 0))
 
 
 def test_blank_is_the_middle():

@@ -148,7 +148,7 @@ def test_noise_in_front_of_a_network(quick, digits):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "brown"}, "kind"),
+        ({"kind": "green"}, "kind"),
         ({"level": -1}, "level"),
         ({"value_range": (1, 0)}, "smaller one first"),
         ({"value_range": (0, 1, 2)}, "two finite numbers"),

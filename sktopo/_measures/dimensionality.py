@@ -2,7 +2,7 @@
 
 from sktopo import metrics
 from sktopo._measures.group import Group
-from sktopo.metrics._activations import Activations
+from sktopo.metrics.activations import Activations
 
 
 def dimensionality(given, table):

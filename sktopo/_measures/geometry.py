@@ -7,8 +7,8 @@ from sktopo._measures.group import Group
 
 
 def geometry(given, table):
-    readout = given.evaluation.head.readout_weights
-    if len(readout) > 2:
+    readout = given.evaluation.network.readout_weights
+    if readout is not None and len(readout) > 2:
         R = metrics.representational_similarity(readout)
         table.add_mean("readout_similarity", R[np.triu_indices(len(R), k=1)])
     if given.reference is None:
@@ -24,4 +24,4 @@ def geometry(given, table):
         table.add("rdm_correlation", found.mean, found.n_rows, to="reference")
 
 
-GROUP = Group("geometry", {"classifier"}, geometry)
+GROUP = Group("geometry", {"images"}, geometry)

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from sktopo._measures.results import Table
-from sktopo.metrics._activations import Activations
-from sktopo.metrics._pairs import DistanceBins
+from sktopo.metrics.activations import Activations
+from sktopo.metrics.distances import DistanceBins
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class Group:
     ----------
     name : str
         As in the column "group".
-    needs : set of {"activations", "labels", "weights", "classifier"}
-        What must be given for it to run; "classifier" brings images and labels.
+    needs : set of {"activations", "labels", "weights", "images", "classifier"}
+        What must be given for it to run; "images": the network and the images that it
+        saw; "classifier": also labels that it predicts.
     take : callable
         ``take(given, table)`` adds the rows.
     """
@@ -48,7 +49,7 @@ class Given:
     value_range : tuple of (float, float), default=None
         Range of the shared entropy.
     evaluation, reference : Evaluation, default=None
-        A classifier and its responses to the images, and those of another one.
+        A network and its responses to the images, and those of another one.
     seed : int, default=None
         Of noise, pruning and pairings.
     """
@@ -75,12 +76,12 @@ class Given:
 
     @classmethod
     def of(cls, evaluation, reference, seed):
-        """What a fitted classifier gives."""
+        """What a fitted model gives."""
         return cls(
             lambda: Activations(evaluation.activations),
-            evaluation.classifier.grid_,
+            evaluation.subject.grid,
             evaluation.y,
-            evaluation.head.grid_weights,
+            evaluation.network.weights,
             evaluation=evaluation,
             reference=reference,
             seed=seed,
@@ -91,7 +92,9 @@ class Given:
         there = {"activations"}
         there |= set() if self.labels is None else {"labels"}
         there |= set() if self.weights is None else {"weights"}
-        there |= set() if self.evaluation is None else {"classifier"}
+        if self.evaluation is not None:
+            there |= {"images"}
+            there |= {"classifier"} if self.evaluation.can_predict else set()
         return needs <= there
 
     @cached_property
@@ -107,4 +110,5 @@ class Given:
         """That which was given, or 0.1 to 99.9 % of the reference's responses."""
         if self.reference is None:
             return self._value_range
-        return np.percentile(self.reference.activations, (0.1, 99.9))
+        low, high = np.percentile(self.reference.activations, (0.1, 99.9))
+        return (low, high) if low < high else None  # of units that never respond

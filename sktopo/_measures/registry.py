@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,37 +14,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from sktopo._evaluation import Evaluation
-from sktopo._measures import (
-    activity,
-    dimensionality,
-    geometry,
-    localization,
-    performance,
-    robustness,
-    selectivity,
-    smoothness,
-    tuning,
-)
 from sktopo._measures.group import Given
 from sktopo._measures.results import Table, as_frame
-from sktopo.metrics._activations import Activations
-from sktopo.metrics._checks import check_table
+from sktopo.metrics.activations import Activations, check_weights
 
-# In the order of the tables.
-GROUPS = {
-    module.GROUP.name: module.GROUP
-    for module in (
-        performance,
-        smoothness,
-        localization,
-        selectivity,
-        activity,
-        dimensionality,
-        geometry,
-        robustness,
-        tuning,
-    )
-}
+# Every group of measures by its name, in the order of the tables: what the modules of
+# this package that have a GROUP hold. It is filled below.
+GROUPS = {}
+# These come first; others follow by their names.
+FIRST = ("performance", "smoothness", "localization", "selectivity", "activity")
 
 
 def check_include(include):
@@ -75,49 +56,58 @@ def check_include(include):
 def measure(
     estimator: BaseEstimator,
     X: ArrayLike,
-    y: ArrayLike,
+    y: ArrayLike | None,
     include: str | Sequence[str] = "all",
     reference: BaseEstimator | None = None,
     random_state: int | np.random.RandomState | None = 0,
+    *,
+    layer: str | None = None,
 ) -> pd.DataFrame:
-    """Take every measure of a fitted classifier.
+    """Take every measure of a fitted model, at one of its layers.
 
     Parameters
     ----------
     estimator : estimator
-        A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+        A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search that
+        ends in one.
     X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
-        Images, best held out from training. They pass through the backbone once for
-        all measures of the responses to them.
-    y : array-like of shape (n,)
-        Class labels.
-    include : "all" or sequence of str, default="all"
-        Groups to take: "performance", "smoothness", "localization", "selectivity",
-        "activity", "dimensionality", "geometry", "robustness", "tuning".
+        Images, best held out from training. They pass through the network once for all
+        measures of the responses to them.
+    y : array-like of shape (n,) or None
+        Class labels. None: what needs labels is left out.
+    include : "all", str or sequence of str, default="all"
+        Names of the groups to take, such as "smoothness"; the page "Measures" of the
+        documentation lists them all, as the error for an unknown one does.
     reference : estimator, default=None
-        Another fitted classifier, such as the control of the same seed. The 0.1 to 99.9
+        Another fitted model, such as the control of the same seed. The 0.1 to 99.9
         percentiles of its activations are the range of the shared entropy, and the
         geometry is compared with its.
     random_state : int, RandomState instance or None, default=0
         Seed of noise, pruning and pairings.
+    layer : str, default=None
+        Name of the layer whose units are measured, as in ``named_modules()`` of the
+        network, in the reference too. None: that of the grid. Units of another layer
+        stand on the sheet of `sktopo.grid.sheet_shape`.
 
     Returns
     -------
     DataFrame
         A row a measure: group; measure; parameter, what it was taken at; value, for
         measures of single units the mean over units that have one; n, the number of
-        images, units or pairs that the value is of.
+        images, units or pairs that the value is of. What the model does not have (a
+        readout, classes) has no rows.
 
     Raises
     ------
     ValueError
-        On an unknown group, or y of another length.
+        On an unknown group or layer, or y of another length.
     TypeError
-        If an estimator holds no topographic classifier.
+        If an estimator holds no network.
 
     See Also
     --------
     measure_activations : The same for plain arrays of any framework.
+    unit_table : A row a unit.
 
     Examples
     --------
@@ -129,9 +119,9 @@ def measure(
     ['group', 'measure', 'parameter', 'value', 'n']
     """
     groups = check_include(include)
-    evaluation = Evaluation(estimator, X, y)
-    _ = evaluation.features  # one pass for all that follows
-    other = None if reference is None else Evaluation(reference, X, y)
+    evaluation = Evaluation.of(estimator, X, y, layer=layer)
+    evaluation.keep()
+    other = None if reference is None else Evaluation.of(reference, X, y, layer=layer)
     seed = check_random_state(random_state).randint(2**31)
     return _take(Given.of(evaluation, other, seed), groups)
 
@@ -173,8 +163,7 @@ def measure_activations(
     Returns
     -------
     DataFrame
-        As `measure` gives, for the groups "smoothness", "localization", "selectivity",
-        "activity" and "dimensionality".
+        As `measure` gives, for the groups that need no more than was given.
 
     Raises
     ------
@@ -191,11 +180,24 @@ def measure_activations(
     """
     A, grid, y = Activations.of(A, grid_shape, y)
     if weights is not None:
-        weights = check_table(weights, "weights", "n_units", "fan_in")
-        if len(weights) != grid.n_units:
-            raise ValueError(
-                f"weights must have one row for each of {grid.n_units} units; got "
-                f"{len(weights)} rows."
-            )
+        weights = check_weights(weights, grid.n_units)
     given = Given(lambda: A, grid, y, weights, value_range)
     return _take(given, list(GROUPS))
+
+
+def _place(group):
+    return FIRST.index(group.name) if group.name in FIRST else len(FIRST), group.name
+
+
+def _find_groups():
+    """The groups of all modules beside this one."""
+    names = [
+        module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])
+    ]
+    modules = [importlib.import_module(f"sktopo._measures.{name}") for name in names]
+    groups = [module.GROUP for module in modules if hasattr(module, "GROUP")]
+    return {group.name: group for group in sorted(groups, key=_place)}
+
+
+# At the end, so that a group's module may use what stands above.
+GROUPS.update(_find_groups())

@@ -8,6 +8,7 @@ from sktopo.robustness import (
     evaluate_image_noise,
     evaluate_pruning,
     evaluate_weight_noise,
+    pruning_orders,
 )
 
 SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -20,6 +21,8 @@ WEIGHT_NOISE = (("std", "head"), ("absolute", "head"), ("std", "readout"))
 def robustness(given, table):
     evaluation, seed = given.evaluation, given.seed
     for scale, layers in WEIGHT_NOISE:
+        if layers != "grid" and evaluation.network.readout is None:
+            continue
         curve = evaluate_weight_noise(evaluation, SIGMAS, scale, layers, 10, seed)
         where = {"noise": "weight", "layers": layers, "scale": scale}
         _weight_noise(curve, where, evaluation, table)
@@ -31,7 +34,7 @@ def robustness(given, table):
     where = {"noise": "image", "kind": "all", "mean_up_to": max(LEVELS)}
     table.add("accuracy_change", curve["accuracy_change"].mean(), n, **where)
     _add_accuracy(curve["accuracy"].mean(), where, evaluation, table)
-    orders = ("zeros", "readout_norm", "random", "block")
+    orders = pruning_orders(evaluation)
     curve = evaluate_pruning(evaluation, orders, np.linspace(0, 1, 11), seed)
     for row in area_under_curve(curve).itertuples():
         where = {"pruning": row.curve, "mean_up_to": 1.0}
@@ -42,7 +45,8 @@ def _weight_noise(curve, where, evaluation, table):
     """Rows for each sigma, and for the means over all of them and over the smaller."""
     n = len(evaluation.y)
     measures = ["accuracy_change"]
-    if len(evaluation.head.readout_weights) > 2:
+    readout = evaluation.network.readout_weights
+    if readout is not None and len(readout) > 2:
         measures.append("rsm_similarity")
     parts = [({"sigma": sigma}, part) for sigma, part in curve.groupby("sigma")]
     means = [

@@ -1,9 +1,7 @@
 """Checks of what metrics are given (private)."""
 
-from numbers import Integral
-
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, column_or_1d
 
 from sktopo._arrays import as_plain
 from sktopo.grid import Grid
@@ -57,16 +55,6 @@ def check_vector(values, name, n=None, of="values"):
     return values.ravel()
 
 
-def check_activations(A, grid_shape=None, y=None):
-    """Finite float64 activations (n_images, n_units), their grid, and labels."""
-    A = check_table(A, "A").astype(np.float64, copy=False)
-    grid = None if grid_shape is None else check_grid(grid_shape, A.shape[1])
-    if y is not None:
-        y = check_labels(y)
-        check_consistent_length(A, y)
-    return A, grid, y
-
-
 def check_grid(grid_shape, n_units, what="A"):
     """The grid of this shape, if it has as many units."""
     grid = Grid(grid_shape)
@@ -77,15 +65,6 @@ def check_grid(grid_shape, n_units, what="A"):
             f"A must be (n_images, n_units)."
         )
     return grid
-
-
-def check_whole(name, value, least):
-    """Raise a ValueError unless `value` is an integer of at least `least`."""
-    whole = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
-    if not whole or value < least:
-        raise ValueError(
-            f"{name} must be an integer of {least} or more; got {value!r}."
-        )
 
 
 def check_labels(y, name="y"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sktopo.metrics._checks import check_whole
+from sktopo._numbers import check_whole
 
 # What rounding may take from a statistic that equals the observed one.
 ROUNDING = 1e-12

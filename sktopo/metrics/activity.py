@@ -6,13 +6,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sktopo._arrays import as_plain
-from sktopo.metrics._activations import Activations
+from sktopo._numbers import check_whole
 from sktopo.metrics._checks import (
     block_slices,
     check_table,
-    check_whole,
     unit_blocks,
 )
+from sktopo.metrics.activations import Activations
+
+__all__ = [
+    "activation_entropy",
+    "activation_variance",
+    "percentage_of_zeros",
+    "weight_norm",
+]
 
 
 def activation_entropy(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sktopo.metrics._activations import Activations
+from sktopo.metrics.activations import Activations
+
+__all__ = ["effective_dimensionality"]
 
 
 def _entropy(p):

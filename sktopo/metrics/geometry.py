@@ -10,16 +10,24 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_consistent_length
 
 from sktopo._arrays import as_plain
-from sktopo.metrics._activations import Activations
+from sktopo._numbers import check_whole
 from sktopo.metrics._checks import (
     block_slices,
     check_labels,
     check_table,
-    check_whole,
     correlations,
 )
-from sktopo.metrics._intervals import half_width, jackknife_error
 from sktopo.metrics._pairs import upper_triangle
+from sktopo.metrics.activations import Activations
+from sktopo.metrics.intervals import half_width, jackknife_error
+
+__all__ = [
+    "class_means",
+    "consistency",
+    "linear_cka",
+    "representational_similarity",
+    "rsm_similarity",
+]
 
 
 def representational_similarity(V: ArrayLike, metric: str = "cosine") -> np.ndarray:

@@ -7,9 +7,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sktopo._arrays import as_plain
-from sktopo.metrics._activations import Activations
 from sktopo.metrics._pairs import label_pairs, sum_by_label
 from sktopo.metrics._permutation import ROUNDING, permutation_null
+from sktopo.metrics.activations import Activations
+
+__all__ = ["functional_localization"]
 
 
 def functional_localization(
@@ -64,17 +66,7 @@ def functional_localization(
         raise ValueError(f"thresholds must lie in [-1, 1]; got {thresholds.tolist()}.")
     rising = np.sort(thresholds)
     n_levels = len(rising)
-    r = shared.correlations
-
-    def _level_of(rows):
-        # how many thresholds a pair reaches; nan is below every one
-        pairs = r[rows, rows.start :]
-        levels = np.zeros(pairs.shape, dtype=np.intp)
-        for threshold in rising:
-            levels += pairs >= threshold - ROUNDING
-        return levels
-
-    labels = label_pairs(grid.n_units, n_levels, _level_of)
+    labels = _levels(shared.correlations, rising)
     where = np.searchsorted(rising, thresholds)
     coordinates = grid.coordinates.astype(float)
 
@@ -110,3 +102,16 @@ def functional_localization(
     if n_permutations:
         table["null_mean"], table["excess"] = null_mean, excess
     return table
+
+
+def _levels(r, rising):
+    """How many thresholds, in rising order, each pair reaches; nan reaches none."""
+
+    def _level_of(rows):
+        pairs = r[rows, rows.start :]
+        levels = np.zeros(pairs.shape, dtype=np.intp)
+        for threshold in rising:
+            levels += pairs >= threshold - ROUNDING
+        return levels
+
+    return label_pairs(len(r), len(rising), _level_of)

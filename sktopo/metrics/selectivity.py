@@ -9,16 +9,25 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from sktopo._arrays import as_plain
-from sktopo.metrics._activations import Activations
+from sktopo._numbers import check_whole
 from sktopo.metrics._checks import (
     check_classes,
     check_grid,
     check_labels,
-    check_whole,
     unit_blocks,
 )
 from sktopo.metrics._pairs import sum_of_distances
 from sktopo.metrics._permutation import permutation_null
+from sktopo.metrics.activations import Activations
+
+__all__ = [
+    "average_precision",
+    "d_prime",
+    "expert_counts",
+    "expert_localization",
+    "expert_units",
+    "t_statistic",
+]
 
 
 def average_precision(

@@ -11,16 +11,25 @@ from scipy.stats import kurtosis, skew
 from sklearn.utils import Bunch
 
 from sktopo._arrays import as_plain
+from sktopo._numbers import check_whole
 from sktopo.grid import Grid, neighbor_sum
-from sktopo.metrics._activations import Activations
 from sktopo.metrics._checks import (
     block_slices,
     check_numbers,
-    check_whole,
     unit_blocks,
 )
-from sktopo.metrics._pairs import DistanceBins, upper_triangle
+from sktopo.metrics._pairs import upper_triangle
 from sktopo.metrics._permutation import permutation_null
+from sktopo.metrics.activations import Activations
+from sktopo.metrics.distances import DistanceBins
+
+__all__ = [
+    "correlation_bimodality",
+    "correlation_by_distance",
+    "difference_by_distance",
+    "morans_i",
+    "spatial_autocorrelation",
+]
 
 # A map whose values differ by no more than rounding, on the scale of 1, is constant.
 _CONSTANT = 64 * np.finfo(float).eps

@@ -8,14 +8,16 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from sktopo._arrays import as_plain
-from sktopo.metrics._activations import Activations
+from sktopo._numbers import check_whole
 from sktopo.metrics._checks import (
     check_labels,
     check_table,
     check_vector,
-    check_whole,
     unit_blocks,
 )
+from sktopo.metrics.activations import Activations
+
+__all__ = ["eccentricity_profile", "orientation_tuning", "symmetry_sensitivity"]
 
 # Modulation in standard deviations over images under which nothing is preferred.
 LEAST_AMPLITUDE = 0.05

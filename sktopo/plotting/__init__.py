@@ -1,31 +1,13 @@
-"""Displays, in the manner of scikit-learn's; they need the extra `plot`."""
+"""Displays, in the manner of scikit-learn's; they need the extra `plot`.
 
-from sktopo.plotting.correlations import (
-    CorrelationDistanceDisplay,
-    CorrelationHistogramDisplay,
-    DifferenceByDistanceDisplay,
-)
-from sktopo.plotting.curves import (
-    EccentricityDisplay,
-    LambdaCurveDisplay,
-    RobustnessDisplay,
-)
-from sktopo.plotting.maps import (
-    ExpertMapDisplay,
-    GridMapDisplay,
-    OrientationMapDisplay,
-)
-from sktopo.plotting.similarity import RSMDisplay
+Each module lists its displays in its ``__all__``: they are what this package has.
+"""
 
-__all__ = [
-    "CorrelationDistanceDisplay",
-    "CorrelationHistogramDisplay",
-    "DifferenceByDistanceDisplay",
-    "EccentricityDisplay",
-    "ExpertMapDisplay",
-    "GridMapDisplay",
-    "LambdaCurveDisplay",
-    "OrientationMapDisplay",
-    "RSMDisplay",
-    "RobustnessDisplay",
-]
+import inspect
+
+from sktopo.plotting.correlations import *
+from sktopo.plotting.curves import *
+from sktopo.plotting.maps import *
+from sktopo.plotting.similarity import *
+
+__all__ = sorted(name for name, value in vars().items() if inspect.isclass(value))

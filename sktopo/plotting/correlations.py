@@ -8,12 +8,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sktopo import metrics
-from sktopo._evaluation import open_estimator
-from sktopo.metrics._checks import check_activations, correlations
+from sktopo._evaluation import Evaluation
+from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
-    CONTROL,
-    bare,
-    drawing,
     entitle,
     legend,
     line_style,
@@ -21,6 +18,13 @@ from sktopo.plotting._base import (
     patch_style,
     write,
 )
+from sktopo.plotting.style import CONTROL, bare, drawing
+
+__all__ = [
+    "CorrelationDistanceDisplay",
+    "CorrelationHistogramDisplay",
+    "DifferenceByDistanceDisplay",
+]
 
 
 class CorrelationDistanceDisplay:
@@ -85,16 +89,26 @@ class CorrelationDistanceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: BaseEstimator, X: ArrayLike, *, name=None, ax=None, **kwargs
+        cls,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        *,
+        layer: str | None = None,
+        name=None,
+        ax=None,
+        **kwargs,
     ) -> CorrelationDistanceDisplay:
         """Draw the curve of a fitted classifier.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
+        layer : str, default=None
+            Name of the layer whose units are drawn. None: the grid.
         name : str, default=None
             Label of the curve.
         ax : Axes, default=None
@@ -107,10 +121,10 @@ class CorrelationDistanceDisplay:
         CorrelationDistanceDisplay
             The display.
         """
-        classifier, X = open_estimator(estimator, X)
-        A = classifier.transform(X)
+        evaluation = Evaluation.of(estimator, X, None, layer=layer)
+        grid_shape = evaluation.subject.grid.shape
         return cls.from_activations(
-            A, classifier.grid_.shape, name=name, ax=ax, **kwargs
+            evaluation.activations, grid_shape, name=name, ax=ax, **kwargs
         )
 
     def plot(self, ax=None, **kwargs) -> CorrelationDistanceDisplay:
@@ -208,22 +222,32 @@ class CorrelationHistogramDisplay:
         CorrelationHistogramDisplay
             The display.
         """
-        A, _, _ = check_activations(A)
-        r = correlations(A)[np.triu_indices(A.shape[1], k=1)]
+        r = Activations(A).correlations
+        r = r[np.triu_indices(len(r), k=1)]
         return cls(r[~np.isnan(r)], name).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_estimator(
-        cls, estimator: BaseEstimator, X: ArrayLike, *, name=None, ax=None, **kwargs
+        cls,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        *,
+        layer: str | None = None,
+        name=None,
+        ax=None,
+        **kwargs,
     ) -> CorrelationHistogramDisplay:
         """Draw the histogram of a fitted classifier.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
+        layer : str, default=None
+            Name of the layer whose units are drawn. None: the grid.
         name : str, default=None
             Label of the histogram.
         ax : Axes, default=None
@@ -236,8 +260,8 @@ class CorrelationHistogramDisplay:
         CorrelationHistogramDisplay
             The display.
         """
-        classifier, X = open_estimator(estimator, X)
-        return cls.from_activations(classifier.transform(X), name=name, ax=ax, **kwargs)
+        A = Evaluation.of(estimator, X, None, layer=layer).activations
+        return cls.from_activations(A, name=name, ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> CorrelationHistogramDisplay:
         """Draw the histogram.

@@ -8,22 +8,21 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sktopo import metrics
-from sktopo._evaluation import find_classifier
 from sktopo._measures.tuning import eccentricity_of
-from sktopo.metrics._intervals import half_width
+from sktopo._subject import open_subject
+from sktopo.metrics.intervals import half_width
 from sktopo.plotting._base import (
-    CONTROL,
     as_label,
-    bare,
     check_names,
-    drawing,
     entitle,
     legend,
     line_style,
-    styles,
     write,
 )
+from sktopo.plotting.style import CONTROL, bare, drawing, styles
 from sktopo.robustness import image_noise_curve, pruning_curve, weight_noise_curve
+
+__all__ = ["EccentricityDisplay", "LambdaCurveDisplay", "RobustnessDisplay"]
 
 _AXES = {
     "sigma": "weight noise, sigma",
@@ -84,6 +83,7 @@ class RobustnessDisplay:
         X: ArrayLike,
         y: ArrayLike,
         *,
+        layer: str | None = None,
         kind: str = "weight",
         settings: dict | None = None,
         random_state: int | None = 0,
@@ -96,11 +96,15 @@ class RobustnessDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
         y : array-like of shape (n,)
             Class labels.
+        layer : str, default=None
+            Name of the layer that weight noise or pruning is on (noise in images is on
+            none). None: the grid.
         kind : {"weight", "image", "pruning"}, default="weight"
             Which curve.
         settings : dict, default=None
@@ -127,7 +131,10 @@ class RobustnessDisplay:
         if kind not in _CURVES:
             raise ValueError(f"kind must be one of {sorted(_CURVES)}; got {kind!r}.")
         compute = _CURVES[kind]
-        curve = compute(estimator, X, y, random_state=random_state, **(settings or {}))
+        settings = {"random_state": random_state, **(settings or {})}
+        if kind != "image":
+            settings = {"layer": layer, **settings}
+        curve = compute(estimator, X, y, **settings)
         return cls(curve, name).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> RobustnessDisplay:
@@ -270,14 +277,23 @@ class EccentricityDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: BaseEstimator, *, name=None, ax=None, **kwargs
+        cls,
+        estimator: BaseEstimator,
+        *,
+        layer: str | None = None,
+        name=None,
+        ax=None,
+        **kwargs,
     ) -> EccentricityDisplay:
         """Probe a fitted classifier and draw its profile.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
+        layer : str, default=None
+            Name of the layer whose units are drawn. None: the grid.
         name : str, default=None
             Label of the curve.
         ax : Axes, default=None
@@ -290,8 +306,8 @@ class EccentricityDisplay:
         EccentricityDisplay
             The display.
         """
-        classifier = find_classifier(estimator)
-        return cls(eccentricity_of(classifier), name).plot(ax=ax, **kwargs)
+        subject, _ = open_subject(estimator, layer=layer)
+        return cls(eccentricity_of(subject), name).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> EccentricityDisplay:
         """Draw the mean over units, and the quartiles of the units as a band.
@@ -350,7 +366,8 @@ class LambdaCurveDisplay:
     Parameters
     ----------
     table : DataFrame
-        A row a model: condition, lam (ignored for the control), seed and value.
+        A row a model: condition, lam (ignored for the control; 0 or nan: none), seed
+        and value.
     label : str, default="value"
         Name of the measure, with its unit.
     control : str, default="control"
@@ -360,6 +377,9 @@ class LambdaCurveDisplay:
         them where the table may lack some. None: those of the table.
     names : sequence of str, default=None
         What the legend calls the conditions, in their order. None: by their names.
+    bounds : tuple of (float, float), default=(-inf, inf)
+        The least and the largest that the measure can be: intervals are drawn no
+        further, and stay whole in `summary_`.
 
     Attributes
     ----------
@@ -389,15 +409,17 @@ class LambdaCurveDisplay:
         *,
         conditions=None,
         names=None,
+        bounds: tuple[float, float] = (-np.inf, np.inf),
     ):
         self.table = table
         self.label = label
         self.control = control
         self.conditions = conditions
         self.names = names
+        self.bounds = bounds
 
     def plot(self, ax=None, **kwargs) -> LambdaCurveDisplay:
-        """Draw means and intervals over seeds.
+        """Draw means and intervals over seeds; lam 0 stands left of the others.
 
         Parameters
         ----------
@@ -420,20 +442,26 @@ class LambdaCurveDisplay:
         table = self._check_table()
         labels = self._labels(table)
         self.summary_ = _summarise(table)
+        drawn = self.summary_.assign(
+            **self.summary_[["low", "high"]].clip(*self.bounds)
+        )
         looks = styles(labels, self.control)
         is_control = self.summary_["condition"] == self.control
-        others = self.summary_[~is_control & (self.summary_["n"] > 0)]
+        others = drawn[~is_control & (drawn["n"] > 0)]
+        places = _places(others["lam"])
         groups = list(others.groupby("condition", sort=False))
         with drawing(ax) as ax:
-            for row in self.summary_[is_control].itertuples():
+            for row in drawn[is_control].itertuples():
                 _draw_control(ax, row, labels[self.control])
             for i, (name, part) in enumerate(groups):
                 style = {**looks[name], "label": labels[name]}
                 # side by side, so that intervals of one lam do not hide each other
                 place = i - (len(groups) - 1) / 2
                 shift = min(1.05, 1.12 ** (2 / max(len(groups) - 1, 1))) ** place
-                _draw_condition(ax, part.sort_values("lam"), shift, style, kwargs)
-            _set_lams(ax, sorted(others["lam"].unique()))
+                part = part.sort_values("lam")
+                at = part["lam"].map(places) * shift
+                _draw_condition(ax, at, part, style, kwargs)
+            _set_lams(ax, places)
             write(ax.yaxis.label, self.label, 36)
             legend(ax)
             entitle(ax, self._title())
@@ -447,6 +475,7 @@ class LambdaCurveDisplay:
         if missing := sorted(set(wanted) - set(self.table)):
             raise ValueError(f"The table lacks the columns {missing}.")
         table = self.table.copy()
+        table["lam"] = table["lam"].fillna(0)
         table.loc[table["condition"] == self.control, "lam"] = 0
         table["value"] = table["value"].astype(float)
         # a control may be told once for each lam
@@ -499,22 +528,33 @@ def _draw_control(ax, row, label):
         ax.axhspan(row.low, row.high, color=CONTROL, alpha=0.15, lw=0)
 
 
-def _draw_condition(ax, part, shift, style, kwargs):
-    """Means and intervals of one condition."""
-    reach = np.nan_to_num(part["high"] - part["mean"])
+def _draw_condition(ax, at, part, style, kwargs):
+    """Means and intervals of one condition, at places on the axis of lam."""
+    mean = part["mean"]
+    # a mean that rounding put beyond a bound has no reach on that side
+    reach = [mean - part["low"], part["high"] - mean]
+    reach = np.maximum(np.nan_to_num(reach), 0)
     style = {"markersize": 4, "capsize": 2, **style}
     if "fmt" in kwargs:  # a short form of the others
         style = {k: v for k, v in style.items() if k not in ("marker", "linestyle")}
         if set(str(kwargs["fmt"])) & set("bgrcmykwC") and kwargs["fmt"] != "none":
             del style["color"]
-    ax.errorbar(part["lam"] * shift, part["mean"], reach, **line_style(style, kwargs))
+    ax.errorbar(at, mean, reach, **line_style(style, kwargs))
 
 
-def _set_lams(ax, lams):
+def _places(lams):
+    """Where each lam stands on a logarithmic axis: 0, left of the others."""
+    lams = sorted(lams.unique())
+    above = [lam for lam in lams if lam > 0]
+    return {lam: lam if lam > 0 else min(above, default=2) / 2 for lam in lams}
+
+
+def _set_lams(ax, places):
     """An axis of the weights that were used."""
-    if lams and min(lams) > 0:
+    if places:
+        at = list(places.values())
         ax.set_xscale("log")
-        ax.set_xticks(lams, [f"{lam:g}" for lam in lams])
+        ax.set_xticks(at, [f"{lam:g}" for lam in places])
         ax.minorticks_off()
-        ax.set_xlim(lams[0] / 1.4, lams[-1] * 1.4)
+        ax.set_xlim(at[0] / 1.4, at[-1] * 1.4)
     ax.set_xlabel("weight of the spatial loss, lam")

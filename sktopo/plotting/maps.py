@@ -7,11 +7,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sktopo import metrics
-from sktopo._evaluation import Evaluation, open_estimator
+from sktopo._evaluation import Evaluation
 from sktopo._images import as_array_like
 from sktopo._measures.tuning import orientation_of
 from sktopo.grid import Grid
-from sktopo.metrics._checks import check_activations
+from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
     DIVERGING,
     NEUTRAL,
@@ -20,17 +20,16 @@ from sktopo.plotting._base import (
     as_picture,
     as_text,
     check_names,
-    drawing,
     entitle,
-    hue_circle,
     image_style,
     legend,
     numbers,
-    palette,
-    pyplot,
     symmetric_limit,
     write,
 )
+from sktopo.plotting.style import drawing, hue_circle, palette, pyplot
+
+__all__ = ["ExpertMapDisplay", "GridMapDisplay", "OrientationMapDisplay"]
 
 
 class GridMapDisplay:
@@ -84,6 +83,7 @@ class GridMapDisplay:
         estimator: BaseEstimator,
         X: ArrayLike,
         *,
+        layer: str | None = None,
         titles=None,
         label: str = "response (pre-ReLU)",
         ax=None,
@@ -94,9 +94,12 @@ class GridMapDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             A few images.
+        layer : str, default=None
+            Name of the layer whose units are drawn. None: the grid.
         titles : sequence of str, default=None
             One an image.
         label : str, default="response (pre-ReLU)"
@@ -111,8 +114,8 @@ class GridMapDisplay:
         GridMapDisplay
             The display.
         """
-        classifier, X = open_estimator(estimator, X)
-        maps = classifier.activation_maps(X)
+        evaluation = Evaluation.of(estimator, X, None, layer=layer)
+        maps = evaluation.activations.reshape(-1, *evaluation.subject.grid.shape)
         return cls(maps, titles, label).plot(ax=ax, **kwargs)
 
     @classmethod
@@ -148,8 +151,8 @@ class GridMapDisplay:
         GridMapDisplay
             The display.
         """
-        A, grid, _ = check_activations(A, grid_shape)
-        maps = A.reshape(-1, *grid.shape)
+        A, grid, _ = Activations.of(A, grid_shape)
+        maps = A.values.reshape(-1, *grid.shape)
         return cls(maps, titles, label).plot(ax=ax, **kwargs)
 
     @classmethod
@@ -385,7 +388,7 @@ class ExpertMapDisplay:
         ExpertMapDisplay
             The display.
         """
-        A, _, y = check_activations(A, grid_shape, y)
+        A, _, y = Activations.of(A, grid_shape, y)
         classes = np.unique(y) if classes is None else np.atleast_1d(classes)
         precision = metrics.average_precision(A, y, classes)
         experts = metrics.expert_units(A, y, threshold, classes=classes)
@@ -407,6 +410,7 @@ class ExpertMapDisplay:
         X: ArrayLike,
         y: ArrayLike,
         *,
+        layer: str | None = None,
         threshold: float = 0.5,
         class_names=None,
         ax=None,
@@ -417,15 +421,19 @@ class ExpertMapDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
         y : array-like of shape (n,)
             Class labels.
+        layer : str, default=None
+            Name of the layer whose units are drawn. None: the grid.
         threshold : float, default=0.5
             Least average precision of an expert.
         class_names : sequence of str, default=None
-            Names of the classes, in the order of ``classes_``. None: its labels.
+            Names of the classes, in the order of ``classes_`` (without these: of the
+            sorted labels). None: the labels.
         ax : Axes, default=None
             Where to draw.
         **kwargs : dict
@@ -436,14 +444,14 @@ class ExpertMapDisplay:
         ExpertMapDisplay
             The display.
         """
-        evaluation = Evaluation(estimator, X, y)
-        classifier = evaluation.classifier
+        evaluation = Evaluation.of(estimator, X, y, layer=layer)
+        subject = evaluation.subject
         return cls.from_activations(
-            classifier.transform(evaluation.X),
+            evaluation.activations,
             evaluation.y,
-            classifier.grid_.shape,
+            subject.grid.shape,
             threshold=threshold,
-            classes=classifier.classes_,
+            classes=subject.classes if len(subject.classes) else None,
             class_names=class_names,
             ax=ax,
             **kwargs,
@@ -563,16 +571,26 @@ class OrientationMapDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: BaseEstimator, X: ArrayLike, *, ax=None, **kwargs
+        cls,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        *,
+        layer: str | None = None,
+        ax=None,
+        **kwargs,
     ) -> OrientationMapDisplay:
         """Measure the tuning of a fitted classifier and draw it.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, or a Pipeline that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
+            that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
-            Images whose standard deviation is the unit of modulation.
+            Images; the standard deviation of the responses to them is the unit of
+            modulation.
+        layer : str, default=None
+            Name of the layer whose units are drawn. None: the grid.
         ax : Axes, default=None
             Where to draw.
         **kwargs : dict
@@ -583,12 +601,12 @@ class OrientationMapDisplay:
         OrientationMapDisplay
             The display.
         """
-        classifier, X = open_estimator(estimator, X)
-        tuning = orientation_of(classifier, classifier.transform(X).std(axis=0))
+        evaluation = Evaluation.of(estimator, X, None, layer=layer)
+        subject = evaluation.subject
+        tuning = orientation_of(subject, evaluation.activations)
         strength = np.nan_to_num(tuning.strength)
-        return cls(tuning.preferred, strength, classifier.grid_.shape).plot(
-            ax=ax, **kwargs
-        )
+        display = cls(tuning.preferred, strength, subject.grid.shape)
+        return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> OrientationMapDisplay:
         """Draw the map and a cyclic scale; units without preference are grey.

@@ -7,18 +7,20 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sktopo import metrics
-from sktopo._evaluation import find_classifier
+from sktopo._subject import open_subject
 from sktopo.plotting._base import (
     DIVERGING,
     as_text,
     check_names,
-    drawing,
     entitle,
     image_style,
     numbers,
     plain,
     write,
 )
+from sktopo.plotting.style import drawing
+
+__all__ = ["RSMDisplay"]
 
 
 class RSMDisplay:
@@ -131,8 +133,8 @@ class RSMDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier with three classes or more, or a Pipeline
-            that ends in one.
+            A fitted TopographicCNNClassifier, a FrozenNetwork with a readout, or a
+            Pipeline or search that ends in one; with three classes or more.
         metric : {"cosine", "correlation"}, default="cosine"
             As for `sktopo.metrics.representational_similarity`.
         names : sequence of str, default=None
@@ -151,11 +153,18 @@ class RSMDisplay:
         RSMDisplay
             The display.
         """
-        classifier = find_classifier(estimator)
-        if names is None and class_names is None:
-            class_names = classifier.classes_
+        subject, _ = open_subject(estimator)
+        readout = subject.network.readout_weights
+        if readout is None:
+            raise ValueError(
+                f"This {type(subject.estimator).__name__} has no readout, whose rows "
+                f"are compared; name it (readout=...), or draw rows of your own with "
+                f"from_rows."
+            )
+        if names is None and class_names is None and len(subject.classes):
+            class_names = subject.classes
         return cls.from_rows(
-            classifier.readout_weights_,
+            readout,
             metric=metric,
             names=names,
             class_names=class_names,

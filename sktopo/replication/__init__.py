@@ -4,6 +4,6 @@
 """
 
 from sktopo.replication._claims import claims
-from sktopo.replication.protocol import load, protocol
+from sktopo.replication._protocol import load, protocol
 
 __all__ = ["claims", "load", "protocol"]

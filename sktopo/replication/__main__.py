@@ -14,9 +14,10 @@ further conditions:
         --seeds 3 --lams 1 --main-conditions
 
 Models are trained as in the paper: 80 % of the training images, batches of 64, Adam, lr
-0.001; the small network and 10 epochs for MNIST and Fashion-MNIST, the deep network and
-30 epochs for CIFAR-10. Measures are taken on all test images. In the store's folder
-report.html and results.csv.gz are written at the end.
+0.001; the small network and 10 epochs for MNIST and Fashion-MNIST (and for what the
+paper has not), the deep network and 30 epochs for CIFAR-10. Measures are taken on all
+test images. In the store's folder report.html and results.csv.gz are written at the
+end.
 """
 
 import argparse
@@ -29,8 +30,9 @@ import torch
 
 from sktopo import measure
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.datasets import DATASETS
 from sktopo.replication._claims import claims
-from sktopo.replication.protocol import DATASETS, LAMS, load, protocol
+from sktopo.replication._protocol import LAMS, load, protocol
 
 
 def positive(text):

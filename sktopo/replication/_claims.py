@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from sktopo import datasets
 from sktopo._measures.results import write_parameter
 from sktopo.replication._judging import (
     ACCURACY,
@@ -27,8 +28,8 @@ from sktopo.replication._judging import (
 )
 from sktopo.study import StudyResults, TopographicStudy
 
-# None: as Fashion-MNIST, where no claim is about image noise.
-DATASETS = ("fashion_mnist", "mnist", "mnist_5000", "cifar10")
+# What a study can have been run on; the last is a part of MNIST.
+DATASETS = (*datasets.DATASETS, "mnist_5000")
 LEAST_SEEDS = 6
 EXTENSION = "extension, Sander & Hasson's protocol (rook Moran's I)"
 CHOSE = "used to choose the loss"
@@ -365,9 +366,10 @@ def claims(
     results : TopographicStudy or StudyResults
         A study that was run, or what `sktopo.study.load_results` gives; anything else
         with a `table` and `seed_pairs` of theirs will do.
-    dataset : {"fashion_mnist", "mnist", "mnist_5000", "cifar10"}, default=None
-        What it was run on: the claims of image noise are about MNIST ("mnist_5000": a
-        part of it) and CIFAR-10. None is as "fashion_mnist".
+    dataset : str, default=None
+        What it was run on, a name in `sktopo.datasets.DATASETS`, or "mnist_5000", a
+        part of MNIST: the claims of image noise are about MNIST and CIFAR-10. None is
+        as "fashion_mnist".
 
     Returns
     -------
@@ -396,7 +398,7 @@ def judge_all(results, pairs, dataset=None):
             f"dataset must be None or one of {list(DATASETS)}, since some claims are "
             f"about one data set; got {dataset!r}."
         )
-    dataset = dataset or DATASETS[0]
+    dataset = dataset or "fashion_mnist"  # where no claim is about image noise
     data = Data(results, pairs, measures_read())
     lines = []
     for claim in CLAIMS:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from sktopo.metrics._intervals import half_width, jackknife_error, two_sided_p
-from sktopo.study._statistics import (
+from sktopo.metrics.intervals import half_width, jackknife_error, two_sided_p
+from sktopo.study.statistics import (
     MEASURE,
     SAME_LAM,
     holm,

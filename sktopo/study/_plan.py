@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sktopo._files import describe
 from sktopo._measures.registry import GROUPS, check_include
 from sktopo._numbers import as_number, elements
+from sktopo._sklearn_private import validate_params
 from sktopo.classifier import TopographicCNNClassifier
 
 CONTROL = "control"
@@ -104,7 +105,7 @@ class Plan:
         self.conditions = _add_own(_of_losses(topo_losses), conditions)
         for name, settings in self.conditions.items():
             try:
-                clone(self.base).set_params(**settings)._validate_params()
+                validate_params(clone(self.base).set_params(**settings))
             except (ValueError, TypeError) as error:
                 raise type(error)(f"Condition {name!r}: {error}") from error
         groups = check_include(include)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sktopo import metrics
-from sktopo.metrics._checks import correlations
+from sktopo.metrics.activations import Activations
 
 # Images of each class whose responses are kept.
 PER_CLASS = 100
@@ -17,7 +17,8 @@ def responses(classifier, X, y):
     A = classifier.transform(X)
     rows = [np.flatnonzero(y == label)[:PER_CLASS] for label in classes]
     rows = np.sort(np.concatenate(rows))
-    r = correlations(A.astype(np.float64))[np.triu_indices(A.shape[1], k=1)]
+    r = Activations(A).correlations
+    r = r[np.triu_indices(len(r), k=1)]
     precision = metrics.average_precision(A, y, classes)
     experts = metrics.expert_units(A, y, classes=classes)
     return {

@@ -16,8 +16,8 @@ from sktopo._measures.results import parameter_in_words, renamed, select_one
 from sktopo.study._kept import grid_shape
 from sktopo.study._plan import CONTROL
 from sktopo.study._responses import response_shapes
-from sktopo.study._statistics import compare, summarise
 from sktopo.study._store import Store
+from sktopo.study.statistics import compare, summarise
 
 REPRESENTATIONS = ("activations", "class_means", "post_relu", "readout")
 

@@ -216,11 +216,12 @@ def test_a_group_is_one_entry(monkeypatch, fitted, digits):
 def test_groups_run_where_they_are_given_what_they_need(name, fitted, digits):
     X, y = digits[0][1200:1300], digits[1][1200:1300]
     group = registry.GROUPS[name]
-    assert group.needs <= {"activations", "labels", "weights", "classifier"}
+    of_models = {"images", "classifier"}
+    assert group.needs <= {"activations", "labels", "weights", *of_models}
     table = measure(fitted, X, y, include=name)
     assert set(table["group"]) == {name}
     A = fitted.transform(X)
     with_labels = measure_activations(A, (11, 11), y)
-    assert (name in set(with_labels["group"])) == ("classifier" not in group.needs)
+    assert (name in set(with_labels["group"])) == (not group.needs & of_models)
     without = measure_activations(A, (11, 11))
     assert (name in set(without["group"])) == (group.needs <= {"activations"})

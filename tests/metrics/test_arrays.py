@@ -98,6 +98,30 @@ def numbers(result):
     return np.asarray(result, dtype=float).ravel()
 
 
+def draws(function):
+    """Whether a function draws at random, unasked."""
+    seed = inspect.signature(function).parameters.get("random_state")
+    return seed is not None and seed.default is not None
+
+
+OF_IMAGES = [
+    name
+    for name, function in FUNCTIONS.items()
+    if "A" in inspect.signature(function).parameters and not draws(function)
+]
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_the_order_of_images_changes_nothing(name):
+    order = np.random.default_rng(1).permutation(N)
+    moved = {
+        parameter: value[order]
+        for parameter, value in ARGUMENTS[name].items()
+        if isinstance(value, np.ndarray) and len(value) == N
+    }
+    np.testing.assert_allclose(call(name, **moved), call(name), rtol=1e-9, atol=1e-12)
+
+
 def given(function, parameter, make):
     """The array of a parameter, or each array of a list of them, made anew."""
     value = ARGUMENTS[function][parameter]

@@ -7,8 +7,9 @@ import pytest
 
 from sktopo import measure_activations, metrics
 from sktopo.grid import Grid
-from sktopo.metrics import _activations
-from sktopo.metrics._pairs import DistanceBins, sum_of_distances
+from sktopo.metrics import activations as activations_module
+from sktopo.metrics._pairs import sum_of_distances
+from sktopo.metrics.distances import DistanceBins
 
 SHAPE, N = (40, 40), 60
 N_UNITS = SHAPE[0] * SHAPE[1]
@@ -106,7 +107,7 @@ def test_one_gram_matrix_and_one_set_of_eigenvalues_serve_all_groups(monkeypatch
         return _call
 
     monkeypatch.setattr(
-        _activations, "pearson", _counted("pearson", _activations.pearson)
+        activations_module, "pearson", _counted("pearson", activations_module.pearson)
     )
     monkeypatch.setattr(np.linalg, "eigvalsh", _counted("eigvalsh", np.linalg.eigvalsh))
     A, W = rng.normal(size=(50, 20)), rng.normal(size=(20, 9))

@@ -17,7 +17,7 @@ from matplotlib.colors import LogNorm, Normalize, to_rgba
 from matplotlib.text import Text
 
 from sktopo import metrics, plotting
-from sktopo.plotting import _base
+from sktopo.plotting import style
 
 NAMES = ["a$b", "$\\alpha", "$x_$", "_x", "50%", "<b>&\"'", "line\nend", "ü", "a\\b#{"]
 LONG = "a name that goes on and on " * 8
@@ -106,6 +106,15 @@ def outside(figure):
 
 def test_the_list_is_complete():
     assert sorted(DISPLAYS) == sorted(plotting.__all__)
+
+
+@each_display
+def test_what_draws_gives_the_display(kind):
+    display = DISPLAYS[kind]("WS")
+    assert type(display) is getattr(plotting, kind)
+    figure, ax = axes_of(kind)
+    assert display.plot(ax=ax) is display
+    assert display.figure_ is figure
 
 
 # ------------------------------------------------------------------ text
@@ -477,23 +486,33 @@ def test_eccentricity_is_relative_to_each_units_own_responses():
     nothing.figure_.canvas.draw()
 
 
+def luminance(color):
+    """As a grey, 0 to 1."""
+    return float(np.dot(to_rgba(color)[:3], (0.299, 0.587, 0.114)))
+
+
 @pytest.mark.parametrize("n", [1, 7, 9, 13, 20, 60])
 def test_every_condition_has_a_colour_of_its_own(n):
     names = [f"condition {i}" for i in range(n)]
-    looks = _base.styles(["control", *names])
+    looks = style.styles(["control", *names])
     assert len({to_rgba(looks[name]["color"]) for name in looks}) == n + 1
     assert to_rgba(looks["control"]["color"]) == to_rgba("0.35")
     for i, name in enumerate(names):
         # the same whoever else is there
-        assert _base.styles(names[: i + 1])[name] == looks[name]
+        assert style.styles(names[: i + 1])[name] == looks[name]
         for other in names[:i]:
             same = {k: looks[name][k] == looks[other][k] for k in looks[name]}
             assert not same["color"]
+    # without colours, too, as far as markers and lines go
+    without = {(look["marker"], look["linestyle"]) for look in looks.values()}
+    assert len(without) >= min(n, 36)
+    assert looks["control"]["marker"] not in {looks[name]["marker"] for name in names}
+    assert all(luminance(looks[name]["color"]) < 0.7 for name in names)
     if n > 7:
         first, eighth = looks[names[0]], looks[names[7]]
         assert first["marker"] != eighth["marker"]
         assert first["linestyle"] != eighth["linestyle"]
-    assert len(set(_base.palette(n))) == n
+    assert len(set(style.palette(n))) == n
     display = plotting.LambdaCurveDisplay(lam_table(names)).plot()
     colors = [box.lines[0].get_color() for box in display.ax_.containers]
     assert colors == [looks[name]["color"] for name in names]
@@ -510,6 +529,51 @@ def test_conditions_stay_near_their_lam_however_many():
     for box in display.ax_.containers:
         lams = np.asarray(box.lines[0].get_xdata(), dtype=float)
         np.testing.assert_allclose(lams, (0.3, 0.5), rtol=0.13)
+
+
+def test_intervals_end_at_the_bounds_and_the_summary_has_them_whole():
+    values = {"control": (0.9, 1.0), "a": (0.8, 1.0), "b": (0.0, 0.1), "c": (1.0, 1.0)}
+    rows = [
+        (k, 1.0, seed, v) for k, pair in values.items() for seed, v in enumerate(pair)
+    ]
+    table = pd.DataFrame(rows, columns=["condition", "lam", "seed", "value"])
+    display = plotting.LambdaCurveDisplay(table, bounds=(0, 1)).plot()
+    plain = plotting.LambdaCurveDisplay(table).plot()
+    pd.testing.assert_frame_equal(display.summary_, plain.summary_)
+    assert display.summary_["high"].max() > 1
+    drawn = {
+        box.get_label(): box.lines[2][0].get_segments()[0][:, 1]
+        for box in display.ax_.containers
+    }
+    whole = display.summary_.set_index("condition")
+    for name in "ab":
+        ends = whole.loc[name, ["low", "high"]].astype(float).clip(0, 1)
+        np.testing.assert_allclose(drawn[name], ends)
+    np.testing.assert_allclose(drawn["c"], 1)
+    (band,) = display.ax_.patches
+    low, high = (
+        band.get_extents().transformed(display.ax_.transData.inverted()).intervaly
+    )
+    assert high == pytest.approx(1)
+    assert low == pytest.approx(max(0, whole.loc["control", "low"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("none", [0.0, np.nan])
+def test_conditions_without_lam_stand_left_of_the_others(none):
+    table = lam_table(["a", "b"])
+    table = table[(table["condition"] != "b") | (table["lam"] == 0.3)]
+    table.loc[table["condition"] == "b", "lam"] = none
+    display = plotting.LambdaCurveDisplay(table).plot()
+    a, b = (np.asarray(box.lines[0].get_xdata()) for box in display.ax_.containers)
+    assert len(b) == 1
+    assert b.max() < a.min() * 0.7
+    ticks = [text.get_text() for text in display.ax_.get_xticklabels()]
+    assert ticks == ["0", "0.3", "1"]
+    left, right = display.ax_.get_xlim()
+    assert left < b.min()
+    assert a.max() < right
+    alone = plotting.LambdaCurveDisplay(lam_table(["b"], lams=[0.0])).plot()
+    assert [text.get_text() for text in alone.ax_.get_xticklabels()] == ["0"]
 
 
 def test_several_values_of_a_model_are_not_averaged():

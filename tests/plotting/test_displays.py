@@ -13,7 +13,7 @@ matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
 from sktopo import metrics, plotting, stimuli
-from sktopo.plotting._base import hue_circle
+from sktopo.plotting.style import hue_circle
 from sktopo.robustness import image_noise_curve, pruning_curve, weight_noise_curve
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sktopo.datasets import load_digits_images
+from sktopo.datasets import DATASETS, load_digits_images
 from sktopo.replication import __main__ as command
 from sktopo.replication import claims as judge
 from sktopo.replication import load, protocol
 from sktopo.replication._claims import judge_all as claims
-from sktopo.replication.protocol import DATASETS
+from sktopo.replication._protocol import OTHERS
 from sktopo.study import TopographicStudy
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,8 @@ def digits_for_fashion(monkeypatch):
     def fetch(subset, *, return_X_y, data_home):
         return load_digits_images(subset, return_X_y=return_X_y)
 
-    monkeypatch.setitem(DATASETS, "fashion_mnist", (fetch, "small", 1))
+    monkeypatch.setitem(DATASETS, "fashion_mnist", fetch)
+    monkeypatch.setitem(OTHERS, "fashion_mnist", ("small", 1))
 
 
 def arguments(*more, store="store"):
@@ -54,6 +55,15 @@ def test_the_full_study_is_planned_as_the_paper_is():
     assert (estimator.batch_size, estimator.lr, estimator.dropout) == (64, 1e-3, 0.5)
     deep = protocol("cifar10").estimator
     assert (deep.backbone, deep.max_epochs) == ("deep", 30)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_has_its_protocol(name):
+    """What the paper has not is trained as its MNIST, and a name of the command."""
+    estimator = protocol(name).estimator
+    wanted = OTHERS.get(name, ("small", 10))
+    assert (estimator.backbone, estimator.max_epochs) == wanted
+    assert command.parse(["--dataset", name, "--store", "s"]).dataset == name
 
 
 def test_dry_run_lists_and_trains_nothing(digits_for_fashion, tmp_path, capsys):
@@ -125,5 +135,5 @@ def test_claims_need_results():
 
 def test_only_known_data_sets():
     for function in (protocol, load):
-        with pytest.raises(ValueError, match="for 'fashion_mnist', 'mnist'"):
+        with pytest.raises(ValueError, match=r"for .*'fashion_mnist', 'mnist'"):
             function("imagenet")

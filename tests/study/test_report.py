@@ -1,20 +1,26 @@
 """The report and the plots of a study: right whatever names, gaps and errors it has."""
 
+import base64
 import copy
-import inspect
+import dataclasses
+import gzip
 import io
 import re
+from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import escape
 
 from sktopo import TopographicCNNClassifier, metrics
+from sktopo._measures.registry import GROUPS
 from sktopo._measures.results import select_one
 from sktopo.plotting import ExpertMapDisplay, GridMapDisplay
-from sktopo.plotting._base import styles
+from sktopo.plotting.style import styles
 from sktopo.replication import claims
-from sktopo.study import TopographicStudy, _report
+from sktopo.study import TopographicStudy, _figures, _findings, _panels, _report
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
@@ -77,25 +83,283 @@ def renamed(study, names):
 
 @pytest.fixture
 def figures(monkeypatch):
-    """What the report draws: for each figure, its colours by name and all its texts."""
+    """What the report draws: for each figure, its looks by name and all its texts."""
     seen = []
 
-    def look(figure, caption, alt):
+    def look(figure, title, taken_at="", caption=""):
         figure.savefig(io.BytesIO(), format="png", dpi=30)
         looks, texts = {}, [t.get_text() for t in figure.findobj(matplotlib.text.Text)]
         for ax in figure.axes:
-            for line in ax.lines:
-                looks.setdefault(line.get_label(), set()).add(line.get_color())
+            assert ax.get_legend() is None  # nothing lies on what is drawn
+            lines = {line.get_label(): line for line in ax.lines}
             for box in ax.containers:
                 if box.get_label() and hasattr(box, "lines"):
-                    color = box.lines[0].get_color()
-                    looks.setdefault(box.get_label(), set()).add(color)
-        seen.append((alt, looks, texts))
+                    lines[box.get_label()] = box.lines[0]
+            for label, line in lines.items():
+                look = (line.get_color(), line.get_marker(), line.get_linestyle())
+                looks.setdefault(label, set()).add(look)
+        seen.append((title, looks, texts))
         plt.close(figure)
-        return f"<figure>{_report.html.escape(caption)}</figure>"
+        return _findings.Figure(title, taken_at, "data:image/png;base64,", caption)
 
-    monkeypatch.setattr(_report, "_figure", look)
+    monkeypatch.setattr(_findings, "draw", look)
     return seen
+
+
+class Page(HTMLParser):
+    """What a page asks for, whether its tags are closed, and its texts by section."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sources, self.links, self.open, self.titles = [], [], [], []
+        self.places, self.downloads, self.texts, self.keys = {}, {}, {}, []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.sources += [attrs[name] for name in ("src", "srcset") if name in attrs]
+        if "download" in attrs:
+            self.downloads[attrs["download"]] = attrs["href"]
+        elif "href" in attrs:
+            self.links.append(attrs["href"])
+        if "id" in attrs:
+            assert attrs["id"] not in self.places
+            self.places[attrs["id"]] = self.texts[attrs["id"]] = []
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        elif self.open[-1] == "li" and tag == "img":
+            self.keys.append([attrs["src"], ""])
+            self.open[-1] = "li with image"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop().split()[0] == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "h2":
+            self.titles.append(data)
+        if self.open and self.open[-1] == "li with image":
+            self.keys[-1][1] += data
+        if self.texts and data.strip() and "section" in self.open:
+            list(self.texts.values())[-1].append(data.strip())
+
+
+def read(path):
+    return Page(Path(path).read_text())
+
+
+def pixels(source):
+    """An image within the page."""
+    packed = base64.b64decode(source.removeprefix("data:image/png;base64,"))
+    return plt.imread(io.BytesIO(packed), format="png")
+
+
+# ------------------------------------------------------------------ the page
+
+
+TITLES = [
+    *("Measures against lam", "Differences from the control", "Weight noise"),
+    *("Image noise: who is most accurate", "Maps", "Expert units"),
+    *("Correlation structure", "Accuracy, smoothness and robustness"),
+    "Consistency over seeds",
+]
+
+
+def test_report_is_one_page_with_its_data(data, tmp_path):
+    conditions = {"<b>bold</b>": {"topo_loss": "as"}}
+    study = quick_study(lams=[1, 3], conditions=conditions).run(*data)
+    study.report(tmp_path / "plain.html", "my digits")
+    plain = (tmp_path / "plain.html").read_text()
+    assert "<h1>Topographic study of my digits</h1>" in plain
+    assert Page(plain).titles == [*TITLES, "Settings and versions", "Data"]
+    assert "laim" not in plain
+    study.report(tmp_path / "report.html", claims=study.claims("fashion_mnist"))
+    text = (tmp_path / "report.html").read_text()
+    page = Page(text)
+    last = ["Settings and versions", "The paper's claims", "Data"]
+    assert page.titles == [*TITLES, *last]
+    # the list of contents leads to each, in their order
+    assert page.links == [f"#{place}" for place in page.places]
+    assert len(page.links) == len(page.titles)
+    assert text.index("<nav") < text.index("<section")
+    assert len(page.sources) > 20
+    assert all(s.startswith("data:image/png;base64,") for s in page.sources)
+    assert list(page.downloads) == [
+        f"{name}.csv.gz" for name in ("results", "summary", "comparison", "claims")
+    ]
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
+    assert "<script" not in text
+    assert "<b>bold" not in text
+    packed = page.downloads["results.csv.gz"]
+    packed = packed.removeprefix("data:application/gzip;base64,")
+    table = pd.read_csv(
+        io.BytesIO(gzip.decompress(base64.b64decode(packed))),
+        keep_default_na=False,
+        na_values={"value": [""]},
+    )
+    pd.testing.assert_frame_equal(table, study.results_, rtol=1e-12)
+
+
+def test_what_is_not_shown_takes_a_line(data, tmp_path):
+    study = quick_study(n_seeds=1, include=["performance"]).run(*data)
+    study.report(tmp_path / "report.html")
+    page = read(tmp_path / "report.html")
+    shown = ["Measures against lam", "Differences from the control", "Maps"]
+    shown += ["Expert units", "Correlation structure"]
+    last = ["Not shown", "Settings and versions", "Data"]
+    assert page.titles == [*shown, *last]
+    told = page.texts["not-shown"][1:]
+    assert dict(zip(told[::2], told[1::2])) == {
+        "Weight noise": ": not measured",
+        "Image noise: who is most accurate": ": not measured",
+        "Accuracy, smoothness and robustness": ": no model has values of both",
+        "Consistency over seeds": ": it needs two seeds of a condition and lam",
+    }
+    lines = page.texts["measures-against-lam"]
+    assert "Dip of pair correlations" in lines[lines.index("Not drawn:") :]
+    assert "one pair" in page.texts["differences-from-the-control"]
+
+
+def test_every_panel_is_a_measure_of_a_model(study):
+    """None is missing in a study with all measures, nor two of one title."""
+    panels = [*_panels.CURVES, *_panels.WEIGHT_NOISE, *_panels.TRADE_OFFS]
+    panels += [_panels.IMAGE_NOISE, _panels.BY_DISTANCE]
+    for panel in panels:
+        rows = _panels.rows_of(study.table, panel)
+        assert len(rows)
+        assert rows["value"].dropna().between(*panel.bounds).all()
+    assert len({panel.title for panel in _panels.CURVES}) == len(_panels.CURVES)
+    # a group that had none would be drawn whole, as own measures are
+    assert {panel.conditions["group"] for panel in _panels.CURVES} == set(GROUPS)
+    for panel in _panels.CURVES:  # one value a model
+        rows = _panels.rows_of(study.table, panel)
+        assert not rows.duplicated(["condition", "lam", "seed"]).any()
+
+
+# ------------------------------------------------------------------ own measures
+
+
+def own_rows(study, group, **changed):
+    own = study.table[study.table["measure"] == "weight_norm"]
+    return own.assign(group=group, **{"measure": group, "parameter": "", **changed})
+
+
+def test_own_measures_have_a_panel_each_by_their_names(study, figures, tmp_path):
+    own = [
+        own_rows(study, "my_dip$ <b>"),
+        own_rows(study, "by_class", measure="right", parameter="class=3"),
+        own_rows(study, "by_class", measure="right", parameter="class=4"),
+        own_rows(study, "mine", measure="accuracy"),
+    ]
+    study.table = pd.concat([study.table, *own], ignore_index=True)
+    study.report(tmp_path / "report.html")
+    page = read(tmp_path / "report.html")
+    n_ours = len(_panels.CURVES)
+    titles = [title for title, _, _ in figures]
+    wanted = ["my_dip$ <b>", "by_class: right", "by_class: right", "mine: accuracy"]
+    assert titles[n_ours : n_ours + 4] == wanted
+    section = page.texts["measures-against-lam"]
+    assert {"my_dip$ <b>", "class 3", "class 4", "mine: accuracy"} <= set(section)
+    assert wanted[0] in "".join(page.texts["differences-from-the-control"])
+    axis = figures[n_ours][2]
+    assert "my_dip$ <b>" in axis
+
+
+def test_many_own_measures_are_left_to_the_data(study, figures, tmp_path):
+    own = [own_rows(study, "unit", parameter=f"unit={i}") for i in range(50)]
+    study.table = pd.concat([study.table, *own], ignore_index=True)
+    study.report(tmp_path / "report.html")
+    titles = [title for title, _, _ in figures]
+    assert titles.count("unit") == _panels.MOST_OWN
+    section = "".join(read(tmp_path / "report.html").texts["measures-against-lam"])
+    assert "10 further measures: see the data" in section
+
+
+# ------------------------------------------------------------------ what is drawn
+
+
+def test_conditions_without_lam_are_drawn_left_of_the_others(study, figures, tmp_path):
+    other = study.table[study.table["condition"] == "ws"]
+    other = other.assign(condition="trained elsewhere", lam=np.nan)
+    study.table = pd.concat([study.table, other], ignore_index=True)
+    study.report(tmp_path / "report.html")
+    title, looks, texts = figures[0]
+    assert title == "Accuracy"
+    look = styles(["control", "ws", "trained elsewhere"])["trained elsewhere"]
+    ((color, marker, _),) = looks["trained elsewhere"]
+    assert (color, marker) == (look["color"], look["marker"])
+    assert list(dict.fromkeys(t for t in texts if t in ("0", "1"))) == ["0", "1"]
+    text = (tmp_path / "report.html").read_text()
+    assert "stand at lam 0" in text
+
+
+def test_intervals_are_cut_at_the_bounds_and_it_is_told(study):
+    panel = dataclasses.replace(_panels.ACCURACY)
+    rows = _panels.rows_of(study.table, panel)
+    rows = rows.assign(value=np.where(rows["seed"] == 100, 1.0, 0.9))
+    figure, caption = _figures.curve(panel, rows, ["control", "ws"])
+    assert "drawn no further than 1" in caption
+    (ax,) = figure.axes
+    (segments,) = [box.lines[2][0].get_segments() for box in ax.containers]
+    assert max(segment[:, 1].max() for segment in segments) == 1
+    band = ax.patches[0].get_extents().transformed(ax.transData.inverted())
+    assert band.ymax == pytest.approx(1)
+    rows = rows.assign(value=rows["value"] - 0.5)
+    _, caption = _figures.curve(panel, rows.assign(value=0.5), ["control", "ws"])
+    assert caption == "n = 2"
+
+
+def test_differences_are_those_of_compare(study, tmp_path):
+    (_, blocks) = _findings.differences(study)
+    rows = {row.title: row for row in blocks.rows}
+    compared = study.compare().set_index(["measure", "parameter"])
+    names = [(name, list(lams)) for name, _, lams in blocks.conditions]
+    assert names == [("ws", ["1"])]
+    for panel, parameter in (
+        (_panels.ACCURACY, ""),
+        (_panels.MORANS_I, "neighborhood=moore"),
+    ):
+        (cell,) = rows[panel.title].cells
+        wanted = compared.loc[(panel.measure, parameter)]
+        assert float(cell.mean) == pytest.approx(wanted["difference"], rel=5e-3)
+        low, high = map(float, cell.interval.split(" to "))
+        assert (low, high) == pytest.approx((wanted["low"], wanted["high"]), rel=5e-3)
+        assert cell.leaves_out_0 == (not low <= 0 <= high)
+
+
+def test_layers_have_a_panel_each(study):
+    table = study.table.assign(layer="grid")
+    other = table[table["group"] == "smoothness"].assign(layer="conv2", value=0.5)
+    table = pd.concat([table, other], ignore_index=True)
+    found, missing = _panels.find_panels(table, [_panels.ACCURACY, _panels.MORANS_I])
+    assert missing == []
+    assert [(panel.title, panel.taken_at) for panel, _ in found] == [
+        ("Accuracy", ""),
+        ("Moran's I of the maps", "Moore neighbourhood, layer grid"),
+        ("Moran's I of the maps", "Moore neighbourhood, layer conv2"),
+    ]
+    assert found[2][1]["value"].eq(0.5).all()
+    study.table = table
+    assert "; layers grid, conv2; " in _report._what_was_run(study)
+    first = _panels.of_first_layer(_panels.rows_of(table, _panels.MORANS_I))
+    assert set(first["layer"]) == {"grid"}
+
+
+def test_the_winner_is_the_most_accurate_condition(study):
+    table = study.table[study.table["group"].isin(["performance", "robustness"])]
+    noisy = table["measure"] == "accuracy_change"
+    value = np.where(table["condition"] == "ws", -0.1, -0.2)
+    value = np.where(noisy, value, 0.9)
+    study.table = table.assign(value=value)
+    (text, winners) = _findings.image_noise(study)
+    assert "2 seeds, at the only lam (ws 1)" in text.text
+    assert winners.levels == ["0.01", "0.05", "0.1", "0.15", "0.2"]
+    assert sorted(kind for kind, _ in winners.rows) == [
+        *("pink", "salt and pepper", "white")
+    ]
+    for _, cells in winners.rows:
+        for cell in cells:
+            assert (cell.name, cell.accuracy, cell.lead) == ("ws", "0.800", "+0.100")
 
 
 # ------------------------------------------------------------------ classes
@@ -147,20 +411,25 @@ def test_each_condition_has_one_colour_everywhere(study, figures, tmp_path):
     many.table.loc[lacking & of_variance, "value"] = np.nan
     many.report(tmp_path / "report.html")
     drawn = dict.fromkeys(wanted, 0)
+    looks_of = styles(many.conditions)
     for _, looks, _ in figures:
-        for label, colors in looks.items():
-            name = label.split(", lam")[0]
+        for name, found in looks.items():
             if name in wanted:
-                assert colors == {wanted[name]}
+                ((color, marker, line),) = found
+                look = looks_of[name]
+                assert color == wanted[name]
+                assert marker in (look["marker"], "None")
+                assert line in (look["linestyle"], "None")
                 drawn[name] += 1
     assert min(drawn.values()) > 10
-    page = (tmp_path / "report.html").read_text()
-    keys = dict(re.findall(r'<b style="color:(#\w+)">.</b> (condition \d)<', page))
-    assert keys == {
-        matplotlib.colors.to_hex(c): name
-        for name, c in wanted.items()
-        if name != "control"
-    }
+    page = read(tmp_path / "report.html")
+    keys = {(name.strip(), source) for source, name in page.keys}
+    assert len(keys) == 10  # each section shows the same
+    for name, source in keys:
+        image = pixels(source)
+        inked = image[..., :3][(image[..., :3] < 0.98).any(axis=-1)]
+        color = matplotlib.colors.to_rgb(wanted[name])
+        assert np.abs(inked - color).sum(axis=1).min() < 0.05
     display = many.plot("variance")
     colors = {
         box.get_label(): box.lines[0].get_color() for box in display.ax_.containers
@@ -183,9 +452,14 @@ def test_names_are_shown_as_they_are(study, figures, tmp_path):
     assert "&lt;span" not in page  # our own markup is not escaped
     assert "&amp;lt;" not in page
     shown = "\n".join(text for _, _, texts in figures for text in texts)
-    for name in NAMES:
-        assert f"<td>{_report.html.escape(name)}</td>" in page
+    for name in sorted(NAMES[2:])[:4]:  # the first classes of the test images
         assert name[:28] in shown
+    names = {name.strip() for _, name in Page(page).keys}
+    classes = Page(page).texts["expert-units"]
+    for name in NAMES:
+        assert f"<td>{escape(name)}</td>" in page
+        assert name in names
+        assert any(text in (name, f"{name} (no image)") for text in classes)
     display = odd.plot("accuracy")
     legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert legend[:7] == ["control", *NAMES[:6]]
@@ -226,32 +500,36 @@ def test_groups_are_not_averaged(study):
     assert study.plot("dip", group=None).ax_.get_ylabel() == "dip"
 
 
-def test_own_measures_do_not_get_into_the_reports_figures(study, monkeypatch):
+def test_own_measures_do_not_get_into_the_figures_of_others(study, monkeypatch):
     """Every row, under another group and with a value that would be seen."""
-    sections = [
-        function
-        for name, function in vars(_report).items()
-        if inspect.isfunction(function)
-        and list(inspect.signature(function).parameters) == ["study"]
-        and name not in ("_data", "_settings", "_arms", "_example_cells")
-    ]
+    sections = [function for _, function in _findings.SECTIONS]
     assert len(sections) >= 7
     drawn = []
 
-    def look(figure, caption, alt):
-        for ax in figure.axes:
-            drawn.extend(line.get_xydata().tolist() for line in ax.lines)
-            drawn.extend(text.get_text() for text in ax.texts)
+    def look(figure, *told):
+        values = [line.get_xydata().tolist() for ax in figure.axes for line in ax.lines]
+        texts = [text.get_text() for ax in figure.axes for text in ax.texts]
+        drawn.append((told, values, texts))
         plt.close(figure)
-        return ""
+        return told
 
-    monkeypatch.setattr(_report, "_figure", look)
-    alone = [repr(function(study)) for function in sections] + [repr(drawn)]
-    assert len(drawn) > 30
-    drawn.clear()
+    def is_ours(title):
+        return not title.startswith("mine: ")
+
+    def seen():
+        drawn.clear()
+        _, (_, compared), *others = [function(study) for function in sections]
+        rows = [row for row in compared.rows if is_ours(row.title)]
+        figures = [figure for figure in drawn if is_ours(figure[0][0])]
+        return [repr(part) for part in (rows, figures, others)]
+
+    monkeypatch.setattr(_findings, "draw", look)
+    alone = seen()
+    assert len(drawn) > 15
     own = study.table.assign(group="mine", value=1e6)
     study.table = pd.concat([study.table, own], ignore_index=True)
-    assert [repr(function(study)) for function in sections] + [repr(drawn)] == alone
+    assert seen() == alone
+    assert sum(not is_ours(told[0]) for told, *_ in drawn) == _panels.MOST_OWN
 
 
 @pytest.mark.parametrize(
@@ -377,17 +655,10 @@ def test_report_of_small_studies(settings, data, figures, tmp_path):
 # ------------------------------------------------------------------ what fails
 
 
-def sections():
-    return [
-        name
-        for name, function in vars(_report).items()
-        if inspect.isfunction(function)
-        and list(inspect.signature(function).parameters)[:1] == ["study"]
-        and f"{name}(study" in inspect.getsource(_report._page)
-    ]
-
-
-PLACES = [*sections(), "_claims", "write_atomically", None]
+PLACES = [
+    *(title for title, _ in _findings.SECTIONS),
+    *("_settings", "_claims", "_data", "write_atomically", None),
+]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -401,15 +672,20 @@ def test_a_report_leaves_no_figure_open_and_a_failed_one_the_old_file(
     path = tmp_path / "report.html"
     path.write_text("old")
     mine = plt.figure()
-    monkeypatch.setattr(_report, "_curves", lambda study: "")
-    monkeypatch.setattr(_report, "_maps", lambda study: "")
+    quick = dict.fromkeys(("Measures against lam", "Maps"), lambda results: [])
+    sections = {**dict(_findings.SECTIONS), **quick}
+    if place in sections:
+        sections[place] = fail
+    elif place is not None:
+        monkeypatch.setattr(_report, place, fail)
+    monkeypatch.setattr(_report, "SECTIONS", tuple(sections.items()))
+    given = claims(study)
     if place is None:
-        study.report(path)
+        study.report(path, claims=given)
         assert path.read_text() != "old"
     else:
-        monkeypatch.setattr(_report, place, fail)
         with pytest.raises(RuntimeError, match="on purpose"):
-            study.report(path)
+            study.report(path, claims=given)
         assert path.read_text() == "old"
         assert list(tmp_path.iterdir()) == [path]
     if place != "write_atomically":
@@ -431,22 +707,60 @@ VERDICTS = {
 }
 
 
-def test_verdicts_are_words_and_classes(study):
+def page_of(study, table, tmp_path, monkeypatch):
+    """The page with claims, without what takes long."""
+    monkeypatch.setattr(_report, "SECTIONS", ())
+    study.report(tmp_path / "report.html", claims=table)
+    return (tmp_path / "report.html").read_text()
+
+
+def test_verdicts_are_words_and_classes(study, tmp_path, monkeypatch):
     table = claims(study).iloc[: len(VERDICTS) + 2].copy()
     table["kind"] = "test"
     table["verdict"] = pd.Series([*VERDICTS, np.nan, ""], dtype=object).to_numpy()
-    page = _report._claims(table)
+    page = page_of(study, table, tmp_path, monkeypatch)
     found = re.findall(r'<span class="verdict ([^"]*)">([^<]*)</span>', page)
-    assert found == [
-        (css, _report.html.escape(words)) for words, css in VERDICTS.items()
-    ]
-    for css in list(VERDICTS.values())[:-1]:
-        assert css == "not-testable" or f".{css} {{" in _report.STYLE
+    shown = {words: css for words, css in VERDICTS.items() if words != "not testable"}
+    assert found == [(css, escape(words)) for words, css in shown.items()]
+    for css in list(shown.values())[:-1]:
+        assert f".{css} {{" in page
 
 
-def test_intervals_of_consistency_are_drawn_as_given(study, monkeypatch):
+def test_what_is_not_testable_takes_one_line_a_claim(study, tmp_path, monkeypatch):
+    table = claims(study)
+    tests = table[table["kind"] == "test"]
+    assert set(tests["verdict"]) == {"not testable"}
+    page = page_of(study, table, tmp_path, monkeypatch)
+    assert table.attrs["text"][:40] in page
+    section = page[page.index('id="claims"') :]
+    lines = section[: section.index("</ul>")].split("<li>")[1:]
+    assert len(lines) == tests["claim"].nunique()
+    assert "verdict" not in section[: section.index("<details>")]
+    for line, (name, part) in zip(lines, tests.groupby("claim", sort=False)):
+        assert line.startswith(f"<strong>{name} ")
+        for reason in "; ".join(part["note"]).split("; "):
+            assert line.count(str(escape(reason))) >= 1
+        reasons = line[line.index("</strong>: ") :].removesuffix("</li>\n").split("; ")
+        assert len(set(reasons)) == len(reasons)
+    # what stands beside them, without verdicts, is folded
+    details = section[section.index("<details>") :]
+    assert details.count("<tr>") == (table["kind"] == "beside").sum() + 1
+
+
+def test_claims_may_lack_a_title_and_a_text(study, tmp_path, monkeypatch):
+    table = claims(study)
+    table.attrs.clear()
+    page = page_of(study, table, tmp_path, monkeypatch)
+    assert "Claims" in Page(page).titles
+    assert "The paper" not in page
+
+
+def test_intervals_of_consistency_are_shown_as_given(study, monkeypatch):
     table = study.consistency().assign(mean=0.5, low=0.25, high=0.5625)
     monkeypatch.setattr(study, "consistency", lambda: table, raising=False)
-    page = _report._consistency(study)
-    assert page.count('<td class="number">0.25</td>') == len(table)
-    assert page.count('<td class="number">0.562</td>') == len(table)
+    _, shown = _findings.consistency(study)
+    cells = [cell for row in shown.rows for cell in row[3:]]
+    assert cells == ["0.5 (0.25 to 0.562)"] * len(table)
+    table = table.assign(low=np.nan, high=np.nan)
+    _, shown = _findings.consistency(study)
+    assert {cell for row in shown.rows for cell in row[3:]} == {"0.5"}

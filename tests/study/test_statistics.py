@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sktopo.study._statistics import (
+from sktopo.study.statistics import (
     compare,
     holm,
     mean_interval,

@@ -1,6 +1,3 @@
-import base64
-import gzip
-import io
 import json
 import os
 import re
@@ -9,7 +6,6 @@ import subprocess
 import sys
 import warnings
 from functools import partial
-from html.parser import HTMLParser
 
 import joblib
 import numpy as np
@@ -639,70 +635,6 @@ def test_plot(study):
         study.plot("morans_i")
     with pytest.raises(ValueError, match="No measure 'moran'"):
         study.plot("moran")
-
-
-class Page(HTMLParser):
-    """What a page asks for, and whether its tags are closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.sources, self.links, self.open, self.titles = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.sources += [attrs[name] for name in ("src", "srcset") if name in attrs]
-        self.links += [attrs["href"]] if "href" in attrs else []
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "h2":
-            self.titles.append(data)
-
-
-def test_report_is_one_page_with_its_data(data, tmp_path):
-    pytest.importorskip("matplotlib")
-    conditions = {"<b>bold</b>": {"topo_loss": "as"}}
-    study = quick_study(include="all", lams=[1, 3], conditions=conditions).run(*data)
-    study.report(tmp_path / "plain.html", "my digits")
-    study.report(tmp_path / "report.html", claims=study.claims("fashion_mnist"))
-    plain = (tmp_path / "plain.html").read_text()
-    assert "<h1>Topographic study of my digits</h1>" in plain
-    assert "The paper's claims" not in Page(plain).titles
-    text = (tmp_path / "report.html").read_text()
-    page = Page(text)
-    assert page.open == []
-    assert page.titles == [
-        *("What was run", "The paper's claims", "Measures against lam", "Weight noise"),
-        *("Image noise: who is most accurate", "Maps", "Expert units"),
-        *("Correlation structure", "Accuracy, smoothness and robustness"),
-        *("Consistency over seeds", "Data"),
-    ]
-    assert len(page.sources) > 20
-    assert all(s.startswith("data:image/png;base64,") for s in page.sources)
-    assert len(page.links) == 3
-    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
-    assert "<b>bold" not in text
-    packed = page.links[0].removeprefix("data:application/gzip;base64,")
-    table = pd.read_csv(
-        io.BytesIO(gzip.decompress(base64.b64decode(packed))),
-        keep_default_na=False,
-        na_values={"value": [""]},
-    )
-    pd.testing.assert_frame_equal(table, study.results_, rtol=1e-12)
-
-
-def test_report_of_one_seed_and_few_measures(data, tmp_path):
-    pytest.importorskip("matplotlib")
-    study = quick_study(n_seeds=1, include=["performance"]).run(*data)
-    study.report(tmp_path / "report.html")
-    page = Page((tmp_path / "report.html").read_text())
-    assert page.open == []
-    assert "Weight noise" not in page.titles
 
 
 # ------------------------------------------------------------------ what a setting is

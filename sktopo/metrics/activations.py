@@ -1,4 +1,6 @@
-"""Checked activations, and what several measures need of them (private)."""
+"""Checked activations, and what several measures need of them."""
+
+from __future__ import annotations
 
 from functools import cached_property
 
@@ -39,7 +41,29 @@ class Activations:
 
     @classmethod
     def of(cls, A, grid_shape=None, y=None, name="A"):
-        """Activations, their grid and their labels, all checked; A may be checked."""
+        """Check activations, their grid and their labels.
+
+        Parameters
+        ----------
+        A : array-like of shape (n_images, n_units) or Activations
+            Responses, which may be checked already.
+        grid_shape : tuple of (int, int), default=None
+            Rows and columns.
+        y : array-like of shape (n_images,), default=None
+            Class labels.
+        name : str, default="A"
+            What the responses are, for messages.
+
+        Returns
+        -------
+        tuple of (Activations, Grid or None, ndarray or None)
+            The three, None where nothing was given.
+
+        Raises
+        ------
+        ValueError
+            If they are not finite, or do not fit each other.
+        """
         shared = A if isinstance(A, cls) else cls(A, name)
         n_units = shared.values.shape[1]
         grid = None if grid_shape is None else check_grid(grid_shape, n_units, name)
@@ -55,16 +79,28 @@ class Activations:
 
     @property
     def correlations(self):
-        """Pearson's r of all units (n_units, n_units), nan for constant units."""
+        """Pearson's r of all pairs of units.
+
+        Returns
+        -------
+        ndarray of shape (n_units, n_units)
+            Nan for constant units.
+        """
         return self._pearson[0]
 
     @property
     def varying(self):
-        """Which units are not constant, (n_units,)."""
+        """Which units are not constant.
+
+        Returns
+        -------
+        ndarray of shape (n_units,), bool
+            True where they vary.
+        """
         return self._pearson[1]
 
     def spectrum(self, matrix, eigenvalues):
-        """Trace, Frobenius norm and (if asked for) eigenvalues of a matrix, or None.
+        """Find trace, Frobenius norm and (if asked for) eigenvalues of a matrix.
 
         Parameters
         ----------
@@ -107,3 +143,32 @@ class Activations:
         else:
             found *= ~constant
         return found @ found.T
+
+
+def check_weights(weights, n_units):
+    """Check incoming weights of units.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_units, fan_in)
+        What somebody gave.
+    n_units : int
+        Number of units.
+
+    Returns
+    -------
+    ndarray of shape (n_units, fan_in), float32 or float64
+        Finite weights.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, or not of so many units.
+    """
+    weights = check_table(weights, "weights", "n_units", "fan_in")
+    if len(weights) != n_units:
+        raise ValueError(
+            f"weights must have one row for each of {n_units} units; got "
+            f"{len(weights)} rows."
+        )
+    return weights

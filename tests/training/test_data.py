@@ -4,14 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sktopo._training import (
-    Batches,
-    ImageDataset,
-    auto_epochs,
-    native_bfloat16,
-    resolve_device,
-    seeded_initialisation,
-)
+from sktopo._training import Batches, ImageDataset, auto_epochs
 
 
 @given(st.integers(1, 300), st.integers(1, 70), st.booleans())
@@ -73,39 +66,3 @@ def test_batches_are_made_from_any_dtype(dtype, kept):
     assert images.shape == (2, 1, 2, 2)
     assert np.array_equal(images[0].numpy().ravel(), X[4])
     assert y.tolist() == [4, 1]
-
-
-def test_seeded_initialisation_restores_the_global_state():
-    before = torch.get_rng_state()
-    draws = []
-    for _ in range(2):
-        with seeded_initialisation(5):
-            draws.append(torch.rand(3))
-    assert torch.equal(*draws)
-    assert torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(ZeroDivisionError), seeded_initialisation(5):
-        int(torch.rand(3).numel()) / 0
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_device():
-    assert resolve_device("cpu").type == "cpu"
-    with pytest.raises(ValueError, match="device='toaster' is not available"):
-        resolve_device("toaster")
-
-
-@pytest.mark.skipif(torch.accelerator.is_available(), reason="has an accelerator")
-def test_without_an_accelerator():
-    assert resolve_device("auto").type == "cpu"
-    with pytest.raises(ValueError, match="device='cuda' is not available"):
-        resolve_device("cuda")
-
-
-@pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator here")
-def test_auto_picks_the_accelerator():
-    assert resolve_device("auto").type == torch.accelerator.current_accelerator().type
-
-
-def test_native_bfloat16_is_known():
-    assert native_bfloat16(torch.device("cpu")) in (True, False)
-    assert native_bfloat16(torch.device("meta")) is False

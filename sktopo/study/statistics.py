@@ -1,4 +1,4 @@
-"""Means, paired differences and their intervals over seeds (private)."""
+"""Means, paired differences and their intervals over seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from sktopo._measures.results import select_results
 from sktopo._numbers import elements
-from sktopo.metrics._intervals import half_width, two_sided_p
+from sktopo.metrics.intervals import half_width, two_sided_p
 
 KEYS = ["condition", "lam", "group", "measure", "parameter"]
 MEASURE = KEYS[2:]
@@ -33,7 +33,7 @@ def mean_interval(values, confidence=0.95):
     Returns
     -------
     DataFrame
-        mean, standard_error, low, high, sd and n; nan where n is too small.
+        Columns mean, standard_error, low, high, sd and n; nan where n is too small.
     """
     known = ~np.isnan(values)
     n = known.sum(axis=1)
@@ -58,7 +58,20 @@ def mean_interval(values, confidence=0.95):
 
 
 def t_test(values, null=0.0):
-    """Two-sided p of each row's mean against `null`; nan without any spread."""
+    """Test each row's mean by Student's t, two-sided.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_seeds)
+        A value a seed; nan where it is undefined.
+    null : float, default=0.0
+        What the means are compared with.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Probabilities; nan for rows without any spread.
+    """
     found = mean_interval(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (found["mean"] - null) / found["standard_error"].where(found["sd"] > 0)
@@ -66,10 +79,20 @@ def t_test(values, null=0.0):
 
 
 def sign_flip_test(values):
-    """Two-sided p of each row's mean, over flips of the signs of its values.
+    """Test each row's mean by flips of the signs of its values, two-sided.
 
     All flips are counted up to `EXACT_PAIRS` values; beyond, 100,000 are drawn and the
     observed signs counted with them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_seeds)
+        A value a seed; nan where it is undefined.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Probabilities; nan for rows without a value.
     """
     p = np.full(len(values), np.nan)
     known = ~np.isnan(values)
@@ -121,14 +144,36 @@ def holm(p):
 
 
 def by_seed(results):
-    """A row a condition, lam and measure, a column a seed."""
+    """Set the values of each seed beside each other.
+
+    Parameters
+    ----------
+    results : DataFrame
+        The table of a study.
+
+    Returns
+    -------
+    DataFrame
+        A row a condition, lam and measure, a column a seed.
+    """
     wide = results.pivot(index=KEYS, columns="seed", values="value")
     order = pd.MultiIndex.from_frame(results[KEYS].drop_duplicates())
     return wide.reindex(order)
 
 
 def summarise(results):
-    """See `TopographicStudy.summary`."""
+    """Summarise results over seeds, as `StudyResults.summary`.
+
+    Parameters
+    ----------
+    results : DataFrame
+        The table of a study.
+
+    Returns
+    -------
+    DataFrame
+        A row a condition, lam and measure.
+    """
     wide = by_seed(results)
     values = wide.to_numpy(dtype=float)
     found = mean_interval(values).rename(columns={"n": "n_seeds"})
@@ -140,7 +185,27 @@ def summarise(results):
 
 
 def compare(results, to="control", measures=None):
-    """See `StudyResults.compare`."""
+    """Compare conditions within seeds, as `StudyResults.compare`.
+
+    Parameters
+    ----------
+    results : DataFrame
+        The table of a study.
+    to : str, default="control"
+        The condition that the others are compared with.
+    measures : sequence or mapping, default=None
+        The rows that are asked for, which are adjusted together; None: all, unadjusted.
+
+    Returns
+    -------
+    DataFrame
+        A row a condition, lam and measure.
+
+    Raises
+    ------
+    ValueError
+        On a condition or a measure that is not there.
+    """
     table = _differences(results, to)
     if measures is None:
         return table
@@ -208,7 +273,20 @@ def _differences(results, to):
 
 
 def snap(lams, known):
-    """Lams, those that are one of `known` but for `SAME_LAM` replaced by it."""
+    """Replace lams that are known ones but for `SAME_LAM`.
+
+    Parameters
+    ----------
+    lams : array-like of shape (n_lams,)
+        Lams as they came.
+    known : array-like of float
+        What they may stand for.
+
+    Returns
+    -------
+    ndarray of shape (n_lams,)
+        Lams.
+    """
     lams = np.array(lams, dtype=float)
     for lam in known:
         lams[np.abs(lams - lam) <= SAME_LAM] = lam

@@ -7,16 +7,13 @@ import os
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from sktopo import datasets
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.datasets import DATASETS
 from sktopo.study import TopographicStudy
 
-# How a data set is fetched, its backbone, and its epochs.
-DATASETS = {
-    "fashion_mnist": (datasets.fetch_fashion_mnist, "small", 10),
-    "mnist": (datasets.fetch_mnist, "small", 10),
-    "cifar10": (datasets.fetch_cifar10, "deep", 30),
-}
+# Backbone and epochs of the paper's networks, where they are not those of MNIST.
+MNIST = ("small", 10)
+OTHERS = {"cifar10": ("deep", 30)}
 LAMS = (0.3, 1.0, 3.0)
 # What the paper's models have in common, whatever the classifier's defaults are.
 SETTINGS = {"grid_shape": (11, 11), "dropout": 0.5, "batch_size": 64, "lr": 1e-3}
@@ -45,8 +42,9 @@ def protocol(
 
     Parameters
     ----------
-    dataset : {"fashion_mnist", "mnist", "cifar10"}
-        What it is to be run on; see `load`.
+    dataset : str
+        What it is to be run on, a name in `sktopo.datasets.DATASETS`: "fashion_mnist",
+        "mnist", "cifar10", or one that the paper has not, which is trained as MNIST.
     epochs : int, default=None
         Epochs of each model. None: the paper's.
     precision : {"float32", "bfloat16", "auto"}, default="float32"
@@ -72,7 +70,8 @@ def protocol(
     >>> len(protocol("fashion_mnist").cells())
     130
     """
-    _, backbone, paper_epochs = _known(dataset)
+    _loader(dataset)  # or the error for an unknown one
+    backbone, paper_epochs = OTHERS.get(dataset, MNIST)
     estimator = TopographicCNNClassifier(
         backbone=backbone,
         max_epochs=paper_epochs if epochs is None else epochs,
@@ -92,8 +91,8 @@ def load(
 
     Parameters
     ----------
-    dataset : {"fashion_mnist", "mnist", "cifar10"}
-        Name of the data set.
+    dataset : str
+        Name of the data set in `sktopo.datasets.DATASETS`.
     data_home : path-like, default=None
         Folder of the data sets.
 
@@ -108,13 +107,13 @@ def load(
     ValueError
         On an unknown data set.
     """
-    fetch = _known(dataset)[0]
+    fetch = _loader(dataset)
     X, y = fetch("train", return_X_y=True, data_home=data_home)
     X, _, y, _ = train_test_split(X, y, train_size=0.8, stratify=y, random_state=0)
     return X, y, *fetch("test", return_X_y=True, data_home=data_home)
 
 
-def _known(dataset):
+def _loader(dataset):
     if dataset not in DATASETS:
         raise ValueError(
             f"The protocol is for {', '.join(map(repr, DATASETS))}; got {dataset!r}."

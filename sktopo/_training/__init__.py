@@ -1,0 +1,37 @@
+"""Training: the net, the objective, data, callbacks, devices and seeds (private).
+
+Pickles name `Objective`, `TopographicNet`, `LastEpoch`, `Progress` and `probabilities`
+as things of this package.
+"""
+
+from sktopo._training.callbacks import (
+    LastEpoch,
+    NonFiniteTrainingError,
+    Progress,
+    own_callbacks,
+)
+from sktopo._training.data import Batches, ImageDataset, auto_epochs
+from sktopo._training.devices import native_bfloat16, resolve_device
+from sktopo._training.net import OPTIMIZERS, TopographicNet, probabilities
+from sktopo._training.objective import CrossEntropy, Objective, Term
+from sktopo._training.seeds import draw_seeds, seeded_initialisation
+
+__all__ = [
+    "OPTIMIZERS",
+    "Batches",
+    "CrossEntropy",
+    "ImageDataset",
+    "LastEpoch",
+    "NonFiniteTrainingError",
+    "Objective",
+    "Progress",
+    "Term",
+    "TopographicNet",
+    "auto_epochs",
+    "draw_seeds",
+    "native_bfloat16",
+    "own_callbacks",
+    "probabilities",
+    "resolve_device",
+    "seeded_initialisation",
+]
