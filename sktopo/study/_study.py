@@ -17,10 +17,11 @@ from sklearn.exceptions import FitFailedWarning
 
 from sktopo._files import digest
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.frozen import FrozenNetwork
 from sktopo.study._kept import keep_labels, keep_plan
 from sktopo.study._plan import CONTROL, FIRST_SEED, Plan, describe_estimator
 from sktopo.study._results import collect
-from sktopo.study._run import check_data, run_plan, told_how_to_go_on
+from sktopo.study._run import check_data, check_layers, run_plan, told_how_to_go_on
 from sktopo.study._store import Store
 
 __all__ = ["TopographicStudy"]
@@ -73,12 +74,21 @@ class TopographicStudy(BaseEstimator):
         "parameter" and "n". The name is the group.
     first_seed : int, default=100
         The seeds are this number and those that follow: 100, 101, ...
+    layers : sequence of str, default=None
+        Further layers to measure beside the grid, by their names in
+        ``classifier.module_.named_modules()``. The results then have a column "layer",
+        which says "grid" for the grid and for your own measures.
+    subjects : mapping of str to FrozenNetwork, default=None
+        Networks that were trained elsewhere, to be measured beside the others on the
+        same images and noise. Each is a condition with lam 0 and the first seed, at its
+        own layer, which the column "layer" calls "grid". It is in no comparison within
+        seeds, and its responses are not kept.
 
     Attributes
     ----------
     results_ : DataFrame
-        A row a model and measure: condition, lam (0 without spatial loss), seed, group,
-        measure, parameter, value, n.
+        A row a model and measure: condition, lam (0 without spatial loss), seed, layer
+        (only with `layers`), group, measure, parameter, value, n.
     failures_ : DataFrame
         Models that could not be trained or measured: condition, lam, seed, error.
     conditions_ : dict
@@ -143,6 +153,8 @@ class TopographicStudy(BaseEstimator):
         conditions: Mapping[str, dict] | None = None,
         measures: Mapping[str, Callable] | None = None,
         first_seed: int = FIRST_SEED,
+        layers: Sequence[str] | None = None,
+        subjects: Mapping[str, FrozenNetwork] | None = None,
     ):
         self.estimator = estimator
         self.topo_losses = topo_losses
@@ -156,10 +168,12 @@ class TopographicStudy(BaseEstimator):
         self.conditions = conditions
         self.measures = measures
         self.first_seed = first_seed
+        self.layers = layers
+        self.subjects = subjects
 
     def _plan(self):
         """What is to be run, checked."""
-        for name in ("topo_losses", "lams", "include"):
+        for name in ("topo_losses", "lams", "include", "layers"):
             if isinstance(values := getattr(self, name), Iterator):
                 setattr(self, name, list(values))  # it can be read but once
         settings = self.get_params(deep=False)
@@ -215,6 +229,7 @@ class TopographicStudy(BaseEstimator):
             vars(self).pop(name, None)
         plan = self._plan()
         data = check_data(plan.base, X_train, y_train, X_test, y_test)
+        check_layers(plan, len(np.unique(data["y_train"])))
         with contextlib.ExitStack() as stack:
             if self.store is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -264,6 +279,8 @@ class TopographicStudy(BaseEstimator):
             )
         plan = self._plan()
         cell = plan.find(condition, lam, plan.seeds[0] if seed is None else seed)
+        if condition in plan.subjects:
+            return plan.subjects[condition]
         store = Store(self._place())
         return store.load_model(cell, plan.settings(cell), type(plan.base))
 
