@@ -9,8 +9,8 @@ takes several seeds, a control, and differences within seeds: that is a study.
 # %%
 # What is run
 # -----------
-# Models of one seed share initialisation, order of the images and noise. Each runs in a
-# worker process with one thread; with ``store="folder"`` each is kept as soon as it is
+# Models of one seed share initialisation, order of the images and noise. Each runs with one
+# thread, two at a time in worker processes here; with ``store="folder"`` each is kept as soon as it is
 # done, and a study that was stopped goes on where it was.
 
 import os

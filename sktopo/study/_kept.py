@@ -14,7 +14,7 @@ import numpy as np
 
 from sktopo._labels import decode_labels, encode_labels
 from sktopo.grid import Grid
-from sktopo.study._plan import Cell
+from sktopo.study._plan import Cell, parts_of
 
 # No study has more models.
 _MOST_CELLS = 10**6
@@ -28,6 +28,10 @@ class Kept:
     ----------
     cells : list of Cell
         Its models, in the order of the results.
+    layers : list of str or None
+        Layers that are measured beside the grid.
+    subjects : list of str
+        Conditions that were not trained, and have no responses here.
     groups : list of str
         Its groups of measures, in the order of the results.
     conditions : dict
@@ -45,6 +49,8 @@ class Kept:
     """
 
     cells: list
+    layers: list | None
+    subjects: list
     groups: list
     conditions: dict
     base: dict
@@ -54,6 +60,15 @@ class Kept:
     labels: np.ndarray
     versions: dict
 
+    def parts(self, cell):
+        """Layer and group of each table of a cell; see `parts_of`."""
+        layers = () if cell.condition in self.subjects else self.layers or ()
+        return parts_of(self.groups, layers)
+
+    def is_subject(self, cell):
+        """Whether a cell was only measured."""
+        return cell.condition in self.subjects
+
 
 def keep_plan(plan):
     """Which models a study has, and with which measures, as JSON can hold it."""
@@ -62,6 +77,8 @@ def keep_plan(plan):
         "first_seed": plan.seeds[0],
         "n_seeds": len(plan.seeds),
         "groups": plan.groups,
+        "layers": plan.layers,
+        "subjects": list(plan.subjects),
     }
 
 
@@ -104,7 +121,11 @@ def read_kept(found):
         The study.
     """
     plan = found["plan"]
-    cells = _read_cells(plan)
+    subjects = [_text(name) for name in plan.get("subjects", ())]
+    cells = _read_cells(plan, subjects)
+    layers = plan.get("layers")
+    if layers is not None:
+        layers = [_text(layer) for layer in layers]
     names = dict.fromkeys(cell.condition for cell in cells)
     conditions = {name: found["conditions"][name] for name in names}
     if not all(isinstance(settings, dict) for settings in conditions.values()):
@@ -121,6 +142,8 @@ def read_kept(found):
     base = {k: v for k, v in found["estimator"].items() if k != "class"}
     return Kept(
         cells,
+        layers,
+        subjects,
         groups,
         conditions,
         base,
@@ -140,7 +163,7 @@ def grid_shape(base, settings):
     return Grid(described).shape
 
 
-def _read_cells(plan):
+def _read_cells(plan, subjects):
     first, n_seeds = _integer(plan["first_seed"]), _integer(plan["n_seeds"])
     lams = {
         name: [_lam(lam) for lam in there] for name, there in plan["conditions"].items()
@@ -148,12 +171,15 @@ def _read_cells(plan):
     n_cells = n_seeds * sum(map(len, lams.values()))
     if not 0 < n_cells <= _MOST_CELLS:
         raise ValueError(f"{n_cells} models")
-    return [
+    if len({*lams, *subjects}) < len(lams) + len(subjects):
+        raise ValueError(f"a subject comes twice, or is a condition: {subjects}")
+    trained = [
         Cell(name, lam, seed)
         for name, there in lams.items()
         for lam in there
         for seed in range(first, first + n_seeds)
     ]
+    return trained + [Cell(name, 0.0, first) for name in subjects]
 
 
 def _read_labels(found, classes):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from numbers import Integral
 from urllib.parse import quote
 
 import numpy as np
+import torch
 from sklearn.base import clone
 
 from sktopo._files import describe
@@ -15,14 +17,18 @@ from sktopo._measures.registry import GROUPS, check_include
 from sktopo._numbers import as_number, elements
 from sktopo._sklearn_private import validate_params
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.frozen import FrozenNetwork
 
 CONTROL = "control"
+# What the column "layer" says of the grid, and of a subject's own layer.
+GRID = "grid"
 # Study seeds start here, apart from those of trials beforehand.
 FIRST_SEED = 100
 # Names become names of folders and files, whose length is bounded.
 LONGEST_NAME = 60
 # Parameters that change nothing about a trained model.
 _FREE = ("lam", "random_state", "verbose", "warm_start")
+_FREE_OF_SUBJECTS = ("module", "batch_size", "device")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Plan:
     Parameters
     ----------
     estimator, topo_losses, lams, n_seeds, first_seed, include, random_state, \
-            conditions, measures
+            conditions, measures, layers, subjects
         As those of `TopographicStudy`, here checked.
 
     Attributes
@@ -72,6 +78,10 @@ class Plan:
         The user's own measures by name.
     random_state : int
         Of the study.
+    layers : list of str or None
+        Layers that are measured beside the grid. None: results have no such column.
+    subjects : dict
+        Fitted models that are only measured, by name.
     """
 
     def __init__(
@@ -85,6 +95,8 @@ class Plan:
         random_state,
         conditions,
         measures,
+        layers=None,
+        subjects=None,
     ):
         if estimator is not None and not isinstance(
             estimator, TopographicCNNClassifier
@@ -113,16 +125,24 @@ class Plan:
         self.groups = [*groups, *self.measures]
         if not self.groups:
             raise ValueError("include and measures are empty: nothing to measure.")
+        self.layers = None if layers is None else _check_layers(layers)
+        self.subjects = _check_subjects(subjects, self.conditions)
 
     @property
     def cells(self):
-        """Every model, in the order of the results."""
-        return [
+        """Every model, in the order of the results; subjects have the first seed."""
+        trained = [
             Cell(name, lam, seed)
             for name in self.conditions
             for lam in self.lams_of(name)
             for seed in self.seeds
         ]
+        return trained + [Cell(name, 0.0, self.seeds[0]) for name in self.subjects]
+
+    def parts(self, cell):
+        """Layer and group of each table of a cell; see `parts_of`."""
+        layers = () if cell.condition in self.subjects else self.layers or ()
+        return parts_of(self.groups, layers)
 
     def lams_of(self, condition):
         """Where a condition is run."""
@@ -134,11 +154,17 @@ class Plan:
 
     def estimator(self, cell):
         """What a cell trains, not fitted yet."""
+        if cell.condition in self.subjects:
+            return self.subjects[cell.condition]
         settings = {**self.conditions[cell.condition], "lam": cell.lam, "verbose": 0}
-        sequence = np.random.SeedSequence([self.random_state, cell.seed])
-        seed = int(sequence.generate_state(1)[0])
+        seed = self.random_state_of(cell)
         # cloned again, so that no cell changes what the settings hold
         return clone(clone(self.base).set_params(**settings, random_state=seed))
+
+    def random_state_of(self, cell):
+        """The random state of a cell's training and of its measures."""
+        sequence = np.random.SeedSequence([self.random_state, cell.seed])
+        return int(sequence.generate_state(1)[0])
 
     def settings(self, cell):
         """All parameters of what a cell trains."""
@@ -164,12 +190,35 @@ class Plan:
             "conditions": {
                 name: describe_settings(settings)
                 for name, settings in self.conditions.items()
-            },
+            }
+            | {name: describe_subject(model) for name, model in self.subjects.items()},
             "measures": {
                 name: describe(function, name)
                 for name, function in self.measures.items()
             },
         }
+
+
+def parts_of(groups, layers):
+    """What a model's measures are made of.
+
+    Parameters
+    ----------
+    groups : list of str
+        Groups of measures, those of the user's own among them.
+    layers : sequence of str
+        Layers that are measured beside the grid.
+
+    Returns
+    -------
+    list of (str or None, str)
+        Layer (None: the grid) and group. Other layers have no measures of the user's
+        own, which are given no layer.
+    """
+    of_grid = [(None, group) for group in groups]
+    return of_grid + [
+        (layer, group) for layer in layers for group in groups if group in GROUPS
+    ]
 
 
 # ------------------------------------------------------------------ what is given
@@ -268,6 +317,39 @@ def _check_measures(measures):
     return dict(own)
 
 
+def _check_layers(layers):
+    """Names of layers, each once and without the grid, which is always measured."""
+    names = elements(layers, "layers")
+    if odd := [name for name in names if not _is_name(name)]:
+        raise ValueError(
+            f"layers must be names of layers, as in classifier.module_.named_modules() "
+            f"and of up to {LONGEST_NAME} letters; got {odd}."
+        )
+    return [name for name in dict.fromkeys(names) if name != GRID]
+
+
+def _check_subjects(subjects, conditions):
+    subjects = {} if subjects is None else subjects
+    if not isinstance(subjects, Mapping):
+        raise TypeError(
+            f"subjects must map names to FrozenNetworks; got {type(subjects).__name__}."
+        )
+    for name, model in subjects.items():
+        if name in conditions or not _is_name(name):
+            raise ValueError(
+                f"subjects needs names of their own, not {name!r}; taken are "
+                f"{sorted(conditions)}. A name is text of one line and up to "
+                f"{LONGEST_NAME} letters."
+            )
+        if not isinstance(model, FrozenNetwork):
+            raise TypeError(
+                f"The subject {name!r} must be a FrozenNetwork; got "
+                f"{type(model).__name__}. Wrap a torch network: FrozenNetwork(module, "
+                f"layer, image_shape=(C, H, W))."
+            )
+    return dict(subjects)
+
+
 def _is_name(name):
     """Whether a name can stand in a table, and be the name of a file."""
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
@@ -291,3 +373,25 @@ def describe_estimator(estimator):
     params = estimator.get_params(deep=False)
     fixed = {name: value for name, value in params.items() if name not in _FREE}
     return {**describe_settings(fixed), "class": describe(type(estimator), "class")}
+
+
+def describe_subject(model):
+    """Its sheet, and all by which a network that was trained elsewhere is known again.
+
+    Weights and buffers are told by a hash, and so is what the network is made of.
+    """
+    params = model.get_params(deep=False)
+    fixed = {k: v for k, v in params.items() if k not in _FREE_OF_SUBJECTS}
+    state = hashlib.sha256(repr(model.module).encode())
+    for name, tensor in model.module.state_dict().items():
+        values = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(values.numpy())
+    return {
+        "grid_shape": {"tuple": list(model.grid_.shape)},
+        "subject": {
+            **describe_settings(fixed),
+            "module": describe(type(model.module), "module"),
+            "state": state.hexdigest(),
+        },
+    }

@@ -14,9 +14,9 @@ from sktopo import metrics
 from sktopo._measures.registry import GROUPS
 from sktopo._measures.results import parameter_in_words, renamed, select_one
 from sktopo.study._kept import grid_shape
-from sktopo.study._plan import CONTROL
+from sktopo.study._plan import CONTROL, GRID
 from sktopo.study._responses import response_shapes
-from sktopo.study._store import Store
+from sktopo.study._store import RESPONSES, Store, table_name
 from sktopo.study.statistics import compare, summarise
 
 REPRESENTATIONS = ("activations", "class_means", "post_relu", "readout")
@@ -31,8 +31,8 @@ class StudyResults:
     Parameters
     ----------
     table : DataFrame
-        A row a model and measure: condition, lam (0 without spatial loss), seed, group,
-        measure, parameter, value, n.
+        A row a model and measure: condition, lam (0 without spatial loss), seed, layer
+        (only if layers were asked for), group, measure, parameter, value, n.
     failures : DataFrame
         Models that are not in the table: condition, lam, seed, error.
     conditions : dict
@@ -137,7 +137,14 @@ class StudyResults:
         TypeError
             If `measures` is no name, names, or names with conditions.
         """
-        return compare(self.table, to, measures)
+        frozen = [n for n, told in self.conditions.items() if "subject" in told]
+        if to in frozen:
+            raise ValueError(
+                f"{to!r} was not trained by the study and has no seeds, which others "
+                f"could be paired with."
+            )
+        trained = ~self.table["condition"].isin(frozen)
+        return compare(self.table[trained], to, measures)
 
     def consistency(self) -> pd.DataFrame:
         """How alike the representations of different seeds are.
@@ -225,7 +232,7 @@ class StudyResults:
             Group of the measure, where several groups have one of that name.
         **conditions : number or str
             Parts of the parameter, or other columns, as for `sktopo.select_results`:
-            ``neighborhood="moore"``.
+            ``neighborhood="moore"``. A `layer` is "grid" unless it is given.
 
         Returns
         -------
@@ -244,6 +251,8 @@ class StudyResults:
             measure, conditions["parameter"] = renamed(measure, parameter)
         if group is not None:
             conditions["group"] = group
+        if "layer" in self.table:
+            conditions.setdefault("layer", GRID)
         table = select_one(self.table, measure, **conditions)
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
         group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]
@@ -339,7 +348,7 @@ def load_results(store: str | os.PathLike) -> StudyResults:
         )
     store = Store(store)
     kept = store.read_kept()
-    lacking = {cell: store.lacks(cell, kept.groups) for cell in kept.cells}
+    lacking = {cell: store.lacks(cell, _files(kept, cell)) for cell in kept.cells}
     errors = {
         cell: f"not finished: it lacks {', '.join(names)}"
         for cell, names in lacking.items()
@@ -379,7 +388,7 @@ def collect(store, kept, errors):
         The results.
     """
     cells = [cell for cell in kept.cells if cell not in errors]
-    tables = [_read_tables(store, cell, kept.groups) for cell in cells]
+    tables = [_read_tables(store, kept, cell) for cell in cells]
     rows = [(*dataclasses.astuple(cell), text) for cell, text in errors.items()]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     return StudyResults(
@@ -395,8 +404,19 @@ def collect(store, kept, errors):
     )
 
 
-def _read_tables(store, cell, groups):
-    parts = [store.read_table(cell, group) for group in groups]
+def _files(kept, cell):
+    """Names of the files that results need of a cell."""
+    tables = [table_name(group, layer) for layer, group in kept.parts(cell)]
+    return tables if kept.is_subject(cell) else [RESPONSES, *tables]
+
+
+def _read_tables(store, kept, cell):
+    parts = []
+    for layer, group in kept.parts(cell):
+        part = store.read_table(cell, group, layer)
+        if kept.layers is not None:
+            part.insert(0, "layer", layer or GRID)
+        parts.append(part)
     table = pd.concat(parts, ignore_index=True)
     for place, (name, value) in enumerate(dataclasses.asdict(cell).items()):
         table.insert(place, name, value)
@@ -422,7 +442,8 @@ class StoredResponses(Mapping):
         self._n_units = {
             name: rows * columns for name, (rows, columns) in kept.grid_shapes.items()
         }
-        self._cells = {dataclasses.astuple(cell): cell for cell in cells}
+        trained = [cell for cell in cells if not kept.is_subject(cell)]
+        self._cells = {dataclasses.astuple(cell): cell for cell in trained}
 
     def __getitem__(self, key):
         cell = self._cells[key]

@@ -14,8 +14,6 @@ import joblib
 import numpy as np
 import safetensors.numpy
 import torch
-from joblib.executor import get_memmapping_executor
-from joblib.parallel import LokyBackend, get_active_backend
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
@@ -25,7 +23,11 @@ from tqdm.auto import tqdm
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
 from sktopo._measures.registry import GROUPS, measure
+from sktopo._modules import find_layer
 from sktopo._saving import serialise
+from sktopo.frozen import FrozenNetwork
+from sktopo.grid import Grid
+from sktopo.networks import make_network
 from sktopo.study._guests import as_table
 from sktopo.study._plan import CONTROL, Cell
 from sktopo.study._responses import responses
@@ -44,12 +46,14 @@ class Task:
         The model.
     known : dict
         What the store has of it, as `Store.read_manifest` gives it.
-    missing : list of str
-        Groups of measures to take.
-    estimator : TopographicCNNClassifier
-        What is trained, where there is no model yet.
-    control_settings : dict
-        Parameters of the control of its seed.
+    missing : list of (str or None, str)
+        Layers and groups of measures to take.
+    estimator : TopographicCNNClassifier or FrozenNetwork
+        What is trained, where there is no model yet; or is only measured.
+    random_state : int
+        Of the measures.
+    control : TopographicCNNClassifier
+        What the control of its seed was trained as.
     measures : dict
         The user's own measures by name.
     data : dict
@@ -61,9 +65,15 @@ class Task:
     known: dict
     missing: list
     estimator: BaseEstimator
-    control_settings: dict
+    random_state: int
+    control: BaseEstimator
     measures: dict
     data: dict
+
+    @property
+    def is_trained(self):
+        """Whether the study trains it, and keeps its weights and responses."""
+        return not isinstance(self.estimator, FrozenNetwork)
 
 
 # ------------------------------------------------------------------ the data
@@ -112,6 +122,33 @@ def _read_only(values):
     return values
 
 
+def check_layers(plan, n_classes):
+    """Raise a ValueError for a layer that a network will not have, where that is known.
+
+    Networks with a backbone of the user's own are looked at when they are measured.
+    """
+    for name, settings in plan.conditions.items():
+        estimator = clone(plan.base).set_params(**settings)
+        if not plan.layers or callable(estimator.backbone):
+            continue
+        with torch.device("meta"):
+            network = make_network(
+                estimator.backbone,
+                plan.base.image_shape_,
+                n_units=Grid(estimator.grid_shape).n_units,
+                n_classes=n_classes,
+                dropout=estimator.dropout,
+                mean=torch.zeros(plan.base.image_shape_[0]),
+                std=torch.ones(plan.base.image_shape_[0]),
+                generator=None,
+            )
+        for layer in plan.layers:
+            try:
+                find_layer(network, layer, "layers")
+            except ValueError as error:
+                raise ValueError(f"Condition {name!r}: {error}") from None
+
+
 # ------------------------------------------------------------------ all cells
 
 
@@ -139,7 +176,8 @@ def run_plan(plan, store, data, n_jobs, verbose):
     cells, tasks = plan.cells, {}
     for cell in cells:
         task = _task(plan, store, data, cell)
-        if task.missing or RESPONSES not in task.known:
+        whole = RESPONSES in task.known or not task.is_trained
+        if task.missing or not whole:
             tasks[cell] = task
     errors = {}
     bar = tqdm(
@@ -170,9 +208,10 @@ def _task(plan, store, data, cell):
         store,
         cell,
         known,
-        [group for group in plan.groups if table_name(group) not in known],
+        [(at, g) for at, g in plan.parts(cell) if table_name(g, at) not in known],
         plan.estimator(cell),
-        plan.settings(cell.control),
+        plan.random_state_of(cell),
+        plan.estimator(cell.control),
         plan.measures,
         data,
     )
@@ -195,20 +234,8 @@ def told_how_to_go_on(folder):
 # ------------------------------------------------------------------ workers
 
 
-class _OneWorker(LokyBackend):
-    """joblib's loky with one worker process, where joblib itself would start none."""
-
-    def configure(self, n_jobs=1, parallel=None, **settings):
-        environment = self._prepare_worker_env(n_jobs=joblib.cpu_count())
-        self._workers = get_memmapping_executor(
-            1, env=environment, context_id=parallel._id
-        )
-        self.parallel = parallel
-        return n_jobs
-
-
 def run_cells(tasks, n_jobs, bar):
-    """Train and measure cells, in worker processes where there can be some.
+    """Train and measure cells: one at a time in this process, more in workers.
 
     A worker that is killed (as when memory runs out) fails the cell that it had, if
     that happens to the cell again when it runs alone, and no other.
@@ -267,7 +294,8 @@ def _run_until_killed(tasks, n_jobs, bar, marks):
 
 def _run_alone(task, bar):
     with tempfile.TemporaryDirectory() as marks:
-        done, killed = _run_until_killed([task], 1, bar, Path(marks))
+        # two, of which one has nothing to do: one job would run in this process
+        done, killed = _run_until_killed([task], 2, bar, Path(marks))
     if not killed:
         return done
     bar.update()
@@ -278,18 +306,10 @@ def _parallel(n_jobs):
     """joblib's Parallel, whose results come as they are ready where that can be."""
     if multiprocessing.current_process().daemon:  # it must not have children
         return joblib.Parallel(1, backend="sequential", return_as="generator")
-    backend, _ = get_active_backend()
-    if isinstance(backend, LokyBackend) and joblib.effective_n_jobs(n_jobs) == 1:
-        # of a single job joblib thinks that it needs no worker
-        settings = {"n_jobs": 2, "backend": _OneWorker()}
-    else:
-        settings = {"n_jobs": n_jobs}
     try:
-        return joblib.Parallel(
-            batch_size=1, return_as="generator_unordered", **settings
-        )
+        return joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")
     except ValueError:  # a backend that gives all results at the end
-        return joblib.Parallel(batch_size=1, **settings)
+        return joblib.Parallel(n_jobs, batch_size=1)
 
 
 # --------------------------------------------------------------------- in a worker
@@ -321,7 +341,7 @@ def _run_cell(task):
         with _one_thread():
             classifier, known = _train(task)
             files = {}
-            if RESPONSES not in known:
+            if task.is_trained and RESPONSES not in known:
                 found = responses(classifier, task.data["X_test"], task.data["y_test"])
                 files[RESPONSES] = safetensors.numpy.save(found)
             files |= _measure(classifier, task)
@@ -336,6 +356,8 @@ def _run_cell(task):
 def _train(task):
     """The fitted classifier of a cell, and what the store has of it."""
     estimator = task.estimator
+    if not task.is_trained:
+        return estimator, task.known
     if MODEL in task.known:
         settings = estimator.get_params(deep=False)
         return task.store.load_model(task.cell, settings, type(estimator)), task.known
@@ -351,28 +373,33 @@ def _train(task):
 def _measure(classifier, task):
     """Tables of the groups that are missing, as files."""
     X, y = task.data["X_test"], task.data["y_test"]
-    files = {}
-    common = [group for group in task.missing if group in GROUPS]
+    files, common = {}, {}
+    for layer, group in task.missing:
+        if group in GROUPS:
+            common.setdefault(layer, []).append(group)
     control = classifier
     if task.cell != task.cell.control:
-        control = task.store.load_model(
-            task.cell.control, task.control_settings, type(task.estimator)
-        )
-    if common:
+        settings = task.control.get_params(deep=False)
+        cls = type(task.control)
+        control = task.store.load_model(task.cell.control, settings, cls)
+    for layer, groups in common.items():
         table = measure(
             classifier,
             X,
             y,
-            common,
+            groups,
             reference=control,
-            random_state=classifier.random_state,
+            random_state=task.random_state,
+            layer=layer,
         )
-        for group in common:
+        for group in groups:
             part = table[table["group"] == group]
-            files[table_name(group)] = table_bytes(part)
-    for group in task.missing:
+            files[table_name(group, layer)] = table_bytes(part)
+    for _, group in task.missing:
         if group not in GROUPS:
-            # a guest gets a model of its own, and images that it cannot change
-            found = task.measures[group](copy.deepcopy(classifier), X, y)
+            # a guest begins anew with each model, gets a copy of it, and cannot change
+            # the images
+            guest = copy.deepcopy(task.measures[group])
+            found = guest(copy.deepcopy(classifier), X, y)
             files[table_name(group)] = table_bytes(as_table(found, group, len(y)))
     return files

@@ -38,7 +38,7 @@ FORMAT = 2
 # Raised when measures are defined anew: what older ones gave is then measured again.
 MEASURES = 3
 MODEL, RESPONSES = "model.safetensors", "responses.safetensors"
-_TABLE_NAME = re.compile(r"measures_[\w.~%-]+\.csv", re.ASCII)
+_TABLE_NAME = re.compile(r"measures_[\w.~%-]+(@[\w.~%-]+)?\.csv", re.ASCII)
 STUDY = "study.json"
 # Parts of it that are those of every study of a store, and that studies add to.
 IDENTITY, ADDED = ("random_state", "estimator", "data"), ("conditions", "measures")
@@ -58,10 +58,10 @@ class Store:
 
     ``study.json`` says what the models were trained on and how. A model's subfolder
     holds ``model.safetensors``, ``responses.safetensors`` and a ``.csv`` for each group
-    of measures; its ``cell.json`` is written last and lists each file with its hash, so
-    that what a killed process left half done is never taken for done. The folder may
-    come from anyone: no link is followed, and files that a store does not have are
-    neither read nor written.
+    of measures, and for each layer beside the grid; its ``cell.json`` is written last
+    and lists each file with its hash, so that what a killed process left half done is
+    never taken for done. The folder may come from anyone: no link is followed, and
+    files that a store does not have are neither read nor written.
 
     Parameters
     ----------
@@ -265,15 +265,15 @@ class Store:
             )
         return {}
 
-    def lacks(self, cell, groups):
+    def lacks(self, cell, names):
         """What a cell has not got of what the results are made of.
 
         Parameters
         ----------
         cell : Cell
             The model.
-        groups : list of str
-            Groups of measures.
+        names : list of str
+            Names of the files that it is to have.
 
         Returns
         -------
@@ -289,13 +289,12 @@ class Store:
             files = self._listed(cell)
         except _DamagedError as error:
             raise ValueError(f"{error}. {_ONCE_MORE}") from None
-        wanted = [RESPONSES, *map(table_name, groups)]
-        for name in wanted:
+        for name in names:
             if name in files and self._sha(cell, name) != files[name]:
                 raise ValueError(
                     f"{self.path(cell, name)} is damaged or missing. {_ONCE_MORE}"
                 )
-        return [name for name in wanted if name not in files]
+        return [name for name in names if name not in files]
 
     def _listed(self, cell):
         """The files that the manifest of a cell lists, with their hashes."""
@@ -391,8 +390,8 @@ class Store:
         self._has_folder(cell)
         return cls.load(self.path(cell, MODEL), **given)
 
-    def read_table(self, cell, group):
-        path = self.path(cell, table_name(group))
+    def read_table(self, cell, group, layer=None):
+        path = self.path(cell, table_name(group, layer))
         try:
             text = read_regular(path, _MOST_TABLE)
             return _parse_table(text, group)
@@ -449,8 +448,9 @@ def _parse_table(text, group):
     return table
 
 
-def table_name(group):
-    return f"measures_{quote(group, safe='')}.csv"
+def table_name(group, layer=None):
+    at = "" if layer is None else f"@{quote(layer, safe='')}"
+    return f"measures_{quote(group, safe='')}{at}.csv"
 
 
 def table_bytes(table):

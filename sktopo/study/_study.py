@@ -19,10 +19,11 @@ from sklearn.exceptions import FitFailedWarning
 from sktopo._files import digest
 from sktopo._warn import warn_user
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.frozen import FrozenNetwork
 from sktopo.study._kept import keep_labels, keep_plan
 from sktopo.study._plan import CONTROL, FIRST_SEED, Plan, describe_estimator
 from sktopo.study._results import collect
-from sktopo.study._run import check_data, run_plan, told_how_to_go_on
+from sktopo.study._run import check_data, check_layers, run_plan, told_how_to_go_on
 from sktopo.study._store import Store
 
 __all__ = ["TopographicStudy"]
@@ -33,8 +34,8 @@ class TopographicStudy(BaseEstimator):
 
     Each model is a cell: a condition, a weight of the spatial loss (lam) and a seed.
     Cells of one seed share initialisation, order of the data and noisy test images, so
-    that conditions are compared within seeds. Every cell is trained and measured in a
-    worker process with one torch thread.
+    that conditions are compared within seeds. Every cell is trained and measured with
+    one thread, in this process or in workers: the results are the same bits.
 
     Parameters
     ----------
@@ -56,7 +57,10 @@ class TopographicStudy(BaseEstimator):
         that a study can go on after it was stopped, or be extended. None: results are
         kept in memory, and models are not kept.
     n_jobs : int, default=1
-        Cells that run at the same time, as in joblib. Under another joblib backend
+        Cells that run at the same time, as in joblib. 1: one after the other in this
+        process, which has one thread meanwhile; if the system kills it, the study ends,
+        and goes on from its store. More, or -1 for one a core: each in a worker
+        process, and if that is killed only its cell fails. Under another joblib backend
         (``joblib.parallel_config("dask")`` or ``"ray"``) that backend runs them.
     random_state : int, default=0
         Together with its number it decides the random state of each seed.
@@ -72,12 +76,21 @@ class TopographicStudy(BaseEstimator):
         "parameter" and "n". The name is the group.
     first_seed : int, default=100
         The seeds are this number and those that follow: 100, 101, ...
+    layers : sequence of str, default=None
+        Further layers to measure beside the grid, by their names in
+        ``classifier.module_.named_modules()``. The results then have a column "layer",
+        which says "grid" for the grid and for your own measures.
+    subjects : mapping of str to FrozenNetwork, default=None
+        Networks that were trained elsewhere, to be measured beside the others on the
+        same images and noise. Each is a condition with lam 0 and the first seed, at its
+        own layer, which the column "layer" calls "grid". It is in no comparison within
+        seeds, and its responses are not kept.
 
     Attributes
     ----------
     results_ : DataFrame
-        A row a model and measure: condition, lam (0 without spatial loss), seed, group,
-        measure, parameter, value, n.
+        A row a model and measure: condition, lam (0 without spatial loss), seed, layer
+        (only with `layers`), group, measure, parameter, value, n.
     failures_ : DataFrame
         Models that could not be trained or measured: condition, lam, seed, error.
     conditions_ : dict
@@ -104,7 +117,7 @@ class TopographicStudy(BaseEstimator):
 
     lams are rounded to 12 digits, so that 0.1 + 0.2 is 0.3. A measure of your own gets
     a copy of the model and images that it cannot write to. A model that fails, or whose
-    worker is killed twice, is named in `failures_`, and the others go on.
+    worker process is killed twice, is named in `failures_`, and the others go on.
 
     References
     ----------
@@ -142,6 +155,8 @@ class TopographicStudy(BaseEstimator):
         conditions: Mapping[str, dict] | None = None,
         measures: Mapping[str, Callable] | None = None,
         first_seed: int = FIRST_SEED,
+        layers: Sequence[str] | None = None,
+        subjects: Mapping[str, FrozenNetwork] | None = None,
     ):
         self.estimator = estimator
         self.topo_losses = topo_losses
@@ -155,10 +170,12 @@ class TopographicStudy(BaseEstimator):
         self.conditions = conditions
         self.measures = measures
         self.first_seed = first_seed
+        self.layers = layers
+        self.subjects = subjects
 
     def _plan(self):
         """What is to be run, checked."""
-        for name in ("topo_losses", "lams", "include"):
+        for name in ("topo_losses", "lams", "include", "layers"):
             if isinstance(values := getattr(self, name), Iterator):
                 setattr(self, name, list(values))  # it can be read but once
         settings = self.get_params(deep=False)
@@ -214,6 +231,7 @@ class TopographicStudy(BaseEstimator):
             vars(self).pop(name, None)
         plan = self._plan()
         data = check_data(plan.base, X_train, y_train, X_test, y_test)
+        check_layers(plan, len(np.unique(data["y_train"])))
         with contextlib.ExitStack() as stack:
             if self.store is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -263,6 +281,8 @@ class TopographicStudy(BaseEstimator):
             )
         plan = self._plan()
         cell = plan.find(condition, lam, plan.seeds[0] if seed is None else seed)
+        if condition in plan.subjects:
+            return plan.subjects[condition]
         store = Store(self._place())
         return store.load_model(cell, plan.settings(cell), type(plan.base))
 

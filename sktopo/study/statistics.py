@@ -143,6 +143,23 @@ def holm(p):
     return adjusted
 
 
+def keys_of(results):
+    """Name the columns that tell rows of one seed apart.
+
+    Parameters
+    ----------
+    results : DataFrame
+        The table of a study.
+
+    Returns
+    -------
+    list of str
+        `KEYS`, with "layer" where there is one.
+    """
+    layer = ["layer"] if "layer" in results else []
+    return [*KEYS[:2], *layer, *KEYS[2:]]
+
+
 def by_seed(results):
     """Set the values of each seed beside each other.
 
@@ -156,8 +173,9 @@ def by_seed(results):
     DataFrame
         A row a condition, lam and measure, a column a seed.
     """
-    wide = results.pivot(index=KEYS, columns="seed", values="value")
-    order = pd.MultiIndex.from_frame(results[KEYS].drop_duplicates())
+    keys = keys_of(results)
+    wide = results.pivot(index=keys, columns="seed", values="value")
+    order = pd.MultiIndex.from_frame(results[keys].drop_duplicates())
     return wide.reindex(order)
 
 
@@ -177,7 +195,8 @@ def summarise(results):
     wide = by_seed(results)
     values = wide.to_numpy(dtype=float)
     found = mean_interval(values).rename(columns={"n": "n_seeds"})
-    n_models = results.groupby(KEYS, sort=False).size().reindex(wide.index).to_numpy()
+    keys = keys_of(results)
+    n_models = results.groupby(keys, sort=False).size().reindex(wide.index).to_numpy()
     found["n_undefined"] = n_models - found["n_seeds"]
     return pd.concat(
         [wide.index.to_frame(index=False), found.drop(columns="sd")], axis=1
@@ -209,9 +228,10 @@ def compare(results, to="control", measures=None):
     table = _differences(results, to)
     if measures is None:
         return table
-    there, asked = pd.MultiIndex.from_frame(table[KEYS]), np.zeros(len(table), bool)
+    keys = keys_of(results)
+    there, asked = pd.MultiIndex.from_frame(table[keys]), np.zeros(len(table), bool)
     for measure, conditions in _as_pairs(measures):
-        rows = select_results(results[KEYS].drop_duplicates(), measure, **conditions)
+        rows = select_results(results[keys].drop_duplicates(), measure, **conditions)
         found = there.isin(pd.MultiIndex.from_frame(rows))
         if not found.any():
             raise ValueError(

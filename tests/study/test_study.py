@@ -265,7 +265,7 @@ def threads_in_use(classifier, X, y):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_cells_run_in_workers_with_one_thread(n_jobs, data, study):
+def test_cells_run_with_one_thread_alone_or_in_workers(n_jobs, data, study):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -276,12 +276,34 @@ def test_cells_run_in_workers_with_one_thread(n_jobs, data, study):
         torch.set_num_threads(before)
     table = found.results_[found.results_["group"] == "threads"]
     values = table.groupby("measure")["value"].unique()
-    assert os.getpid() not in values["pid"]
+    assert (os.getpid() in values["pid"]) == (n_jobs == 1)
     assert values["torch"].tolist() == [1]
     assert values["pools"].tolist() == [1]
     found.results_ = found.results_[found.results_["group"] != "threads"]
     found.results_ = found.results_.reset_index(drop=True)
     assert_same_results(found, study)
+
+
+class Counter:
+    """A measure that remembers how often it was taken."""
+
+    calls = 0
+
+    def __call__(self, classifier, X, y):
+        self.calls += 1
+        return self.calls
+
+
+def test_one_job_writes_what_workers_write(data, tmp_path):
+    """Models, responses and measures, to the last bit."""
+    counter = Counter()
+    settings = {"include": "all", "measures": {"calls": counter}}
+    settings["conditions"] = {"deep": {"topo_loss": "as", "backbone": "deep"}}
+    first = quick_study(**settings, store=tmp_path / "1").run(*data)
+    second = quick_study(**settings, store=tmp_path / "2", n_jobs=2).run(*data)
+    assert_same_results(first, second)
+    assert files(tmp_path / "1") == files(tmp_path / "2")
+    assert counter.calls == 0
 
 
 @pytest.mark.filterwarnings("default")  # distributed gives warnings of its own
@@ -453,11 +475,12 @@ from sktopo.study import TopographicStudy
 X, y = load_digits_images(return_X_y=True)
 data = X[:300], y[:300], X[300:500], y[300:500]
 
-def run(store):
+def run(store, n_jobs):
     TopographicStudy(
         TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1, lr=3e-3),
         topo_losses=["ws"], lams=[1, 2, 3, 4, 5, 6, 7], n_seeds=2, verbose=0,
         store=store, include=["performance", "smoothness", "activity"],
+        n_jobs=n_jobs,
     ).run(*data)
 
 warnings.simplefilter("error")  # what a kill leaves is not damage
@@ -468,9 +491,9 @@ while killed < 20:
         os.setpgid(0, 0)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1), os.dup2(null, 2)
-        run(os.path.join(sys.argv[1], str(store)))
+        run(os.path.join(sys.argv[1], str(store)), 2 if killed % 3 else 1)
         os._exit(0)
-    # from before the start of its worker to the last of its models
+    # from before the start of its workers to the last of its models
     time.sleep(rng.uniform(0, 6))
     children.append(child)
     ended, status = os.waitpid(child, os.WNOHANG)
@@ -780,18 +803,21 @@ def write_to_images(classifier, X, y):
     return 0.0
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_a_guest_changes_nothing(backend, data, study):
+@pytest.mark.parametrize(
+    ("backend", "n_jobs"), [("loky", 1), ("loky", 2), ("threading", 1)]
+)
+def test_a_guest_changes_nothing(backend, n_jobs, data, study):
     """A measure that prunes its model changed the responses that were kept."""
     before = data
     data = [part.copy() for part in data]
     own = {"zero": prune_in_place, "write": write_to_images}
     include = QUICK["include"]
     with joblib.parallel_config(backend), pytest.raises(ValueError, match="read-only"):
-        quick_study(measures=own, include=include).run(*data)
+        quick_study(measures=own, include=include, n_jobs=n_jobs).run(*data)
     del own["write"]
     with joblib.parallel_config(backend):
-        found = quick_study(measures={**own, "after": accuracy_again}).run(*data)
+        found = quick_study(measures={**own, "after": accuracy_again}, n_jobs=n_jobs)
+        found.run(*data)
     for part, old in zip(data, before):
         np.testing.assert_array_equal(part, old)
         assert part.flags.writeable
@@ -852,11 +878,15 @@ def is_killed(classifier, X, y):
     return 1.0
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize(
-    ("measure", "error"), [(exits, "SystemExit"), (is_killed, "was killed, twice")]
+    ("n_jobs", "measure", "error"),
+    [
+        (1, exits, "SystemExit"),
+        (2, exits, "SystemExit"),
+        (2, is_killed, "was killed, twice"),
+    ],
 )
-def test_what_ends_a_worker_fails_its_cell_alone(
+def test_what_ends_a_process_fails_its_cell_alone(
     n_jobs, measure, error, data, tmp_path
 ):
     """sys.exit() ended the script with status 0; a killed worker lost the others."""
@@ -988,12 +1018,36 @@ def test_an_interruption_says_how_to_go_on(store, data, tmp_path):
     store = tmp_path / store if store else None
     study = quick_study(**SMALL, store=store, measures={"own": interrupt})
     message = rf"finished is in {store}: call run\(\)" if store else "nothing is kept"
-    with (
-        joblib.parallel_config("sequential"),
-        pytest.raises(KeyboardInterrupt, match=message) as caught,
-    ):
+    with pytest.raises(KeyboardInterrupt, match=message) as caught:
         study.run(*data)
     assert caught.value.__suppress_context__
+
+
+class Interrupts(Callback):
+    """Ctrl-C in the second batch of a model with a loss."""
+
+    def on_batch_end(self, net, training, **kwargs):
+        if net.criterion_.topo_loss is not None and len(net.history[-1, "batches"]) > 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_in_a_fit_keeps_what_is_finished(data, tmp_path):
+    """With the threads of the caller back, and half a model not taken for one."""
+    estimator = quick_estimator(callbacks=[Interrupts()])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="what is finished is in"):
+            quick_study(estimator=estimator, store=tmp_path).run(*data)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    kept = {path.parent.name for path in tmp_path.glob("*/*.safetensors")}
+    assert kept == {"control__lam_0__seed_100", "control__lam_0__seed_101"}
+    models = {k: v for k, v in files(tmp_path).items() if "model" in k}
+    again = quick_study(estimator=estimator, store=tmp_path, topo_losses=[]).run(*data)
+    assert len(again.results_["seed"].unique()) == 2
+    assert {k: v for k, v in files(tmp_path).items() if "model" in k} == models
 
 
 def test_a_failed_run_leaves_no_results_of_another(data):
