@@ -17,7 +17,7 @@ import os
 
 from matplotlib import pyplot as plt
 
-from sktopo import TopographicCNNClassifier
+from sktopo import TopographicCNNClassifier, replication
 from sktopo.datasets import load_digits_images
 from sktopo.study import TopographicStudy
 
@@ -81,9 +81,9 @@ study.plot("accuracy_change", **noise, ax=axes[2])
 # The paper's claims
 # ------------------
 # `claims` judges them by tests that were fixed beforehand; here only those that these
-# conditions and measures allow. ``study.report("report.html", claims=study.claims())``
-# writes all of it, with maps, on one page.
+# conditions and measures allow. ``study.report("report.html", claims=claims)`` writes all
+# of it, with maps, on one page.
 
-claims = study.claims()
-claims = claims[claims["kind"] == "test"]
-print(claims.drop_duplicates("claim")["verdict"].value_counts().to_string())
+claims = replication.claims(study)
+tests = claims[claims["kind"] == "test"]
+print(tests.drop_duplicates("claim")["verdict"].value_counts().to_string())

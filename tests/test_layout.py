@@ -12,11 +12,6 @@ ROOT = Path(sktopo.__file__).parent
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
-# What is still to be mended, by test: taken from here when it is.
-KNOWN = {
-    "one way": ["study/_study.py"],
-}
-
 # From the ground up: imports point only to what stands above.
 ORDER = [
     *("_warn", "_sklearn_private", "_torch_private", "_arrays", "_numbers"),
@@ -33,12 +28,7 @@ GROUND = {"_arrays", "_numbers", "grid", "metrics"}
 LONGEST_FUNCTION, LONGEST_CLASS = 50, 300
 
 
-def each_file(rule=None):
-    """All files; those that are known to break the rule must still do so."""
-    still = pytest.mark.xfail(strict=True)
-    known = KNOWN.get(rule, [])
-    files = [pytest.param(f, marks=still) if f in known else f for f in FILES]
-    return pytest.mark.parametrize("name", files)
+each_file = pytest.mark.parametrize("name", FILES)
 
 
 def home(name):
@@ -74,7 +64,7 @@ def own_imports(name):
             yield parts[0], parts[1:], imported
 
 
-@each_file("private")
+@each_file
 def test_no_private_name_of_another_folder(name):
     wrong = [
         (folder, *rest, imported)
@@ -84,7 +74,7 @@ def test_no_private_name_of_another_folder(name):
     assert not wrong
 
 
-@each_file()
+@each_file
 def test_no_private_attribute_of_another_module(name):
     modules = {"sktopo"}
     for node in ast.walk(TREES[name]):
@@ -108,7 +98,7 @@ def test_no_private_attribute_of_another_module(name):
     assert not wrong
 
 
-@each_file("one way")
+@each_file
 def test_imports_point_one_way(name):
     if name == "__init__.py":  # the face of all
         return
@@ -138,7 +128,7 @@ def lines_of_code(node):
     return count
 
 
-@each_file("short")
+@each_file
 def test_functions_and_classes_are_short(name):
     long = []
     for node in ast.walk(TREES[name]):

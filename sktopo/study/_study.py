@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import tempfile
 import warnings
@@ -16,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import FitFailedWarning
 
 from sktopo._files import digest
+from sktopo._warn import warn_user
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.frozen import FrozenNetwork
 from sktopo.study._kept import keep_labels, keep_plan
@@ -351,30 +353,29 @@ class TopographicStudy(BaseEstimator):
         return self._results().compare(to, measures)
 
     def claims(self, dataset: str | None = None) -> pd.DataFrame:
-        """Judge the paper's claims: see `sktopo.replication.claims`.
+        """Call `sktopo.replication.claims`, which takes the place of this method.
 
         Parameters
         ----------
-        dataset : {"fashion_mnist", "mnist", "mnist_5000", "cifar10"}, default=None
-            What the study was run on. None is as "fashion_mnist".
+        dataset : str, default=None
+            What the study was run on.
 
         Returns
         -------
         DataFrame
             A row a contrast.
 
-        Raises
-        ------
-        ValueError
-            On an unknown data set, or if a condition has a seed twice at one lam.
-
         See Also
         --------
-        sktopo.replication.claims : What the verdicts mean.
+        sktopo.replication.claims : What judges the paper's claims.
         """
-        from sktopo.replication import claims
-
-        return claims(self, dataset)
+        warn_user(
+            "study.claims(dataset) is now sktopo.replication.claims(study, dataset), "
+            "and goes in the next release.",
+            FutureWarning,
+        )
+        replication = importlib.import_module("sktopo.replication")
+        return replication.claims(self, dataset)
 
     def consistency(self) -> pd.DataFrame:
         """How alike the representations of different seeds are.

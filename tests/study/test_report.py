@@ -173,7 +173,7 @@ def test_report_is_one_page_with_its_data(data, tmp_path):
     assert "<h1>Topographic study of my digits</h1>" in plain
     assert Page(plain).titles == [*TITLES, "Settings and versions", "Data"]
     assert "laim" not in plain
-    study.report(tmp_path / "report.html", claims=study.claims("fashion_mnist"))
+    study.report(tmp_path / "report.html", claims=claims(study, "fashion_mnist"))
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
     last = ["Settings and versions", "The paper's claims", "Data"]

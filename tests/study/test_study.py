@@ -244,7 +244,9 @@ def test_study_of_the_digits(digits, tmp_path):
         assert moran["low"] > 0.2
         assert moran["p_sign_flip"] == 2 / 1024
         assert moran["n"] == 10
-    table = study.claims()
+    with pytest.warns(FutureWarning, match=r"sktopo\.replication\.claims") as told:
+        table = study.claims()
+    assert told[0].filename == __file__
     assert set(table.loc[table["kind"] == "test", "verdict"]) == {"not testable"}
     study.report(tmp_path / "report.html")
     assert "10" in (tmp_path / "report.html").read_text()
