@@ -88,7 +88,17 @@ class StudyResults:
         -------
         tuple of (int, int)
             Rows and columns.
+
+        Raises
+        ------
+        ValueError
+            If there is no such condition.
         """
+        if condition not in self.conditions:
+            raise ValueError(
+                f"There is no condition {condition!r}; there are "
+                f"{list(self.conditions)}."
+            )
         return grid_shape(self.base, self.conditions[condition])
 
     def summary(self) -> pd.DataFrame:

@@ -146,8 +146,8 @@ class Store:
                 return read_kept(found)
         except (OSError, *_MALFORMED) as error:
             raise ValueError(
-                f"{path} cannot be read ({type(error).__name__}: {error}). Run the "
-                f"study on its store once more, or restore that file."
+                f"{path} cannot be read ({type(error).__name__}: {error}). Restore "
+                f"that file, or run the study with another folder as store."
             ) from error
         raise ValueError(
             f"The store {self.folder} was made before results could be read without "

@@ -1024,28 +1024,28 @@ def test_an_interruption_says_how_to_go_on(store, data, tmp_path):
 
 
 class Interrupts(Callback):
-    """Ctrl-C in the second batch of a model with a loss."""
+    """Ctrl-C in the second batch."""
 
     def on_batch_end(self, net, training, **kwargs):
-        if net.criterion_.topo_loss is not None and len(net.history[-1, "batches"]) > 1:
+        if len(net.history[-1, "batches"]) > 1:
             raise KeyboardInterrupt
 
 
 def test_an_interruption_in_a_fit_keeps_what_is_finished(data, tmp_path):
     """With the threads of the caller back, and half a model not taken for one."""
-    estimator = quick_estimator(callbacks=[Interrupts()])
+    stopped = {"stopped": {"topo_loss": "ws", "callbacks": [Interrupts()]}}
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with pytest.raises(KeyboardInterrupt, match="what is finished is in"):
-            quick_study(estimator=estimator, store=tmp_path).run(*data)
+            quick_study(conditions=stopped, topo_losses=[], store=tmp_path).run(*data)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     kept = {path.parent.name for path in tmp_path.glob("*/*.safetensors")}
     assert kept == {"control__lam_0__seed_100", "control__lam_0__seed_101"}
     models = {k: v for k, v in files(tmp_path).items() if "model" in k}
-    again = quick_study(estimator=estimator, store=tmp_path, topo_losses=[]).run(*data)
+    again = quick_study(store=tmp_path, topo_losses=[]).run(*data)
     assert len(again.results_["seed"].unique()) == 2
     assert {k: v for k, v in files(tmp_path).items() if "model" in k} == models
 

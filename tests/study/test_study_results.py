@@ -93,6 +93,8 @@ def test_results_are_those_of_the_study(data, tmp_path):
     assert snapshot(tmp_path) == before
     assert found.grid_shape("a/b <c>") == (2, 2)
     assert found.grid_shape("ws") == (2, 3)
+    with pytest.raises(ValueError, match=r"no condition 'wx'; there are .*'ws'"):
+        found.grid_shape("wx")
     assert found.conditions["a/b <c>"]["lam"] == 0.25
     assert found.base["lr"] == 3e-3
     assert found.n_images == {"train": 200, "test": 100}
@@ -319,6 +321,10 @@ CHANGES = {
     "conditions that are a list": {("plan", "conditions"): ["ws"]},
     "lam of nothing": {("plan", "conditions"): {"ws": [float("nan")]}},
     "lams that are true": {("plan", "conditions"): {"ws": [True]}},
+    "layers of numbers": {("plan", "layers"): [1]},
+    "a layer for all": {("plan", "layers"): 3},
+    "subjects that are conditions": {("plan", "subjects"): ["ws"]},
+    "unknown subjects": {("plan", "subjects"): ["x"]},
     "groups of numbers": {("plan", "groups"): [1]},
     "no groups": {("plan", "groups"): []},
     "settings of text": {("conditions", "ws"): "x"},
