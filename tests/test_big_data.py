@@ -30,9 +30,9 @@ def classifier(**settings):
 """
 
 UINT8 = """
-X = np.memmap(sys.argv[1], np.uint8, "r", shape=(4100, 1, 1024, 1024))
-y = np.arange(4100) % 2
-assert X.nbytes > 4 * 2**30
+X = np.memmap(sys.argv[1], np.uint8, "r", shape=(2100, 1, 1024, 1024))
+y = np.arange(2100) % 2
+assert X.nbytes > 2 * 2**30
 try:
     np.array(X)
 except MemoryError:
@@ -75,7 +75,7 @@ def sparse_images(path, dtype, n, side):
 @pytest.mark.long
 def test_uint8_images_beyond_memory(tmp_path):
     path = tmp_path / "images"
-    sparse_images(path, np.uint8, 4100, 1024)
+    sparse_images(path, np.uint8, 2100, 1024)
     before = path.stat().st_mtime_ns
     lines = limited(UINT8, path)
     assert lines[0] == "the limit holds"
@@ -84,8 +84,8 @@ def test_uint8_images_beyond_memory(tmp_path):
 
 
 FLOAT32 = """
-X = np.memmap(sys.argv[1], np.float32, "r", shape=(600, 1, 1024, 1024))
-y = np.array(["left", "right"])[np.arange(600) % 2]
+X = np.memmap(sys.argv[1], np.float32, "r", shape=(420, 1, 1024, 1024))
+y = np.array(["left", "right"])[np.arange(420) % 2]
 try:
     np.array(X)
 except MemoryError:
@@ -99,7 +99,7 @@ print("curve", len(image_noise_curve(clf, X[:40], y[:40], ["white"], [0.1])) == 
 
 def test_float32_images_beyond_memory(tmp_path):
     path = tmp_path / "images"
-    sparse_images(path, np.float32, 600, 1024)
+    sparse_images(path, np.float32, 420, 1024)
     lines = limited(FLOAT32, path)
     assert lines == ["the limit holds", "fit and predict True", "curve True"]
 

@@ -36,6 +36,17 @@ def close():
     plt.close("all")
 
 
+@pytest.fixture(autouse=True)
+def _of_few_points(monkeypatch):
+    """Images are as they are, but for their fineness, which takes time."""
+    save = plt.Figure.savefig
+
+    def coarse(figure, *args, dpi=None, **kwargs):
+        save(figure, *args, dpi=40, **kwargs)
+
+    monkeypatch.setattr(plt.Figure, "savefig", coarse)
+
+
 @pytest.fixture(scope="module")
 def data(digits):
     X, y = digits
