@@ -26,11 +26,14 @@ class Group:
         saw; "classifier": also labels that it predicts.
     take : callable
         ``take(given, table)`` adds the rows.
+    by_layer : bool, default=True
+        Whether it is of a layer's units, so that a study takes it at each layer.
     """
 
     name: str
     needs: Set[str]
     take: Callable[[Given, Table], None]
+    by_layer: bool = True
 
 
 class Given:

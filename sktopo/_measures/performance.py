@@ -8,4 +8,4 @@ def performance(given, table):
     table.add("accuracy", evaluation.accuracy, len(evaluation.y))
 
 
-GROUP = Group("performance", {"classifier"}, performance)
+GROUP = Group("performance", {"classifier"}, performance, by_layer=False)

@@ -213,12 +213,11 @@ def parts_of(groups, layers):
     -------
     list of (str or None, str)
         Layer (None: the grid) and group. Other layers have no measures of the user's
-        own, which are given no layer.
+        own, which are given no layer, nor what is the same at each of them.
     """
     of_grid = [(None, group) for group in groups]
-    return of_grid + [
-        (layer, group) for layer in layers for group in groups if group in GROUPS
-    ]
+    by_layer = [group for group in groups if group in GROUPS and GROUPS[group].by_layer]
+    return of_grid + [(layer, group) for layer in layers for group in by_layer]
 
 
 # ------------------------------------------------------------------ what is given

@@ -79,7 +79,7 @@ class TopographicStudy(BaseEstimator):
     layers : sequence of str, default=None
         Further layers to measure beside the grid, by their names in
         ``classifier.module_.named_modules()``. The results then have a column "layer",
-        which says "grid" for the grid and for your own measures.
+        which says "grid" for the grid, for accuracy and for your own measures.
     subjects : mapping of str to FrozenNetwork, default=None
         Networks that were trained elsewhere, to be measured beside the others on the
         same images and noise. Each is a condition with lam 0 and the first seed, at its

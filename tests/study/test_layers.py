@@ -93,8 +93,9 @@ def test_rows_of_a_layer_are_what_measure_gives(layered, data):
     for seed in (100, 101):
         model = layered.load_model("ws", 1, seed)
         control = layered.load_model("control", seed=seed)
+        by_layer = INCLUDE[1:]  # accuracy is the same at each layer
         wanted = measure(
-            *(model, X, y, INCLUDE, control), model.random_state, layer=name
+            *(model, X, y, by_layer, control), model.random_state, layer=name
         )
         found = layered.results_
         found = found[(found["layer"] == name) & (found["seed"] == seed)]
@@ -102,8 +103,9 @@ def test_rows_of_a_layer_are_what_measure_gives(layered, data):
         pd.testing.assert_frame_equal(
             found.reset_index(drop=True), wanted, check_exact=True
         )
-    own = layered.results_[layered.results_["group"] == "own"]
-    assert own["layer"].unique().tolist() == ["grid"]
+    for group in ("own", "performance"):
+        rows = layered.results_[layered.results_["group"] == group]
+        assert rows["layer"].unique().tolist() == ["grid"]
 
 
 def test_rows_of_a_subject_are_what_measure_gives(layered, data):
