@@ -84,8 +84,8 @@ class ObservedNetwork:
         self.layer = find_layer(self.module, layer, "layer")
         self._layer = self.module.get_submodule(self.layer)
         self._units = Units(self._layer, self.layer, pool)
-        self._reading = self._changed = None
-        self._layer.register_forward_hook(self._look, with_kwargs=True)
+        self._reading, self._changed = False, None
+        self._layer.register_forward_hook(self._look)
         self._learn_shapes(readout)
 
     # ------------------------------------------------------------ what it is made of
@@ -96,7 +96,7 @@ class ObservedNetwork:
         with plain_modes(), torch.inference_mode():
             images = torch.full((2, *self.image_shape), (low + high) / 2)
             try:
-                units, logits = self._run(images, "units")
+                units, logits = self._run(images, reading=True)
             except (RuntimeError, IndexError) as error:  # as of shapes that do not fit
                 raise ValueError(
                     f"The module cannot see images of shape (2, "
@@ -147,7 +147,7 @@ class ObservedNetwork:
         taken, answers = [], []
 
         def look(module, args, kwargs, output):
-            taken.append(_first(args, kwargs).clone())
+            taken.append((args[0] if args else next(iter(kwargs.values()))).clone())
             answers.append(output.float().clone())
 
         hook = readout.register_forward_hook(look, with_kwargs=True)
@@ -156,12 +156,12 @@ class ObservedNetwork:
                 given = torch.from_numpy(given).to(self.device, self._dtype)
                 images = torch.from_numpy(images)
                 with self._giving(lambda units: given.clone()):
-                    _, logits = self._run(images, None)
-                features, _ = self._run(images, "inputs")
-                units, plain_logits = self._run(images, "units")
+                    _, logits = self._run(images)
+                features = self._inputs(images)
+                units, plain_logits = self._run(images, reading=True)
         finally:
             hook.remove()
-        if len(taken) != 3 or not torch.equal(taken[0], given.clamp(min=0)):
+        if len(taken) != 2 or not torch.equal(taken[0], given.clamp(min=0)):
             return False
         if not torch.equal(answers[0], logits):
             return False
@@ -263,7 +263,7 @@ class ObservedNetwork:
 
     def features(self, X):
         """What comes before the head, of checked images; and their largest value."""
-        return self._over(X, lambda images: self._run(images, "inputs")[:1], _same)
+        return self._over(X, lambda images: (self._inputs(images),), _same)
 
     def look(self, X, *, units=True, logits=True):
         """Responses of the units and logits, of checked images.
@@ -284,12 +284,12 @@ class ObservedNetwork:
         if self.head is not None:
             return self._over(
                 X,
-                lambda images: self._run(images, "inputs")[:1],
+                lambda images: (self._inputs(images),),
                 lambda features: _answers(self.head, features, units, logits),
             )
 
         def run(images):
-            found = self._run(images, "units" if units else None)
+            found = self._run(images, reading=units)
             return tuple(part for part in found if part is not None)
 
         def finish(*parts):
@@ -301,9 +301,7 @@ class ObservedNetwork:
 
     def answers(self, X):
         """Logits as the network itself gives them; and the images' largest value."""
-        return self._over(
-            X, lambda images: self._run(images, None)[1:], _same, math.inf
-        )
+        return self._over(X, lambda images: self._run(images)[1:], _same, math.inf)
 
     @contextlib.contextmanager
     def with_weights(self, weights):
@@ -333,14 +331,11 @@ class ObservedNetwork:
         settings = self.image_shape, self.batch_size, self.value_range
         return run_in_batches(X, *settings, run, finish, limit)
 
-    def _run(self, images, reading):
-        """What is read at the layer, and logits (None where there are none)."""
-        self._n_images = len(images)
-        images = images.to(self.device).float()
-        if self.preprocess is not None:
-            images = self._preprocess(images)
+    def _run(self, images, reading=False):
+        """The units' responses if they are read, and logits; None for what is not."""
         self._reading, self._seen, self._n_runs = reading, None, 0
-        output = self.module(images.to(self._dtype))
+        self._n_images = len(images)
+        output = self.module(self._prepare(images))
         if self._n_runs != 1:
             raise ValueError(
                 f"layer={self.layer!r} ran {self._n_runs} times for one batch of "
@@ -357,7 +352,25 @@ class ObservedNetwork:
             logits = torch.cat([torch.zeros_like(yes), yes], dim=1)
         return self._seen, logits
 
-    def _preprocess(self, images):
+    def _inputs(self, images):
+        """What the layer is given; what comes after it is not run."""
+
+        def stop(module, args, kwargs):
+            raise _ReachedLayer(args[0] if args else next(iter(kwargs.values())))
+
+        handle = self._layer.register_forward_pre_hook(stop, with_kwargs=True)
+        try:
+            self.module(self._prepare(images))
+        except _ReachedLayer as reached:
+            return reached.inputs.float()
+        finally:
+            handle.remove()
+
+    def _prepare(self, images):
+        """Images as the module takes them."""
+        images = images.to(self.device).float()
+        if self.preprocess is None:
+            return images.to(self._dtype)
         found = self.preprocess(images)
         if not isinstance(found, Tensor):
             raise TypeError(
@@ -368,15 +381,13 @@ class ObservedNetwork:
                 f"preprocess must give as many images as it is given; of "
                 f"{tuple(images.shape)} it made {tuple(found.shape)}."
             )
-        return found
+        return found.to(self._dtype)
 
-    def _look(self, module, args, kwargs, output):
+    def _look(self, module, args, output):
         """The hook of the layer: what is read, and what is given in its place."""
         self._n_runs += 1
         self._n_axes = getattr(output, "ndim", 0)
-        if self._reading == "inputs":
-            self._seen = _first(args, kwargs).float().clone()
-        elif self._reading == "units":
+        if self._reading:
             self._seen = self._units.responses(output, self._n_images)
         return None if self._changed is None else self._changed(output)
 
@@ -420,9 +431,11 @@ def _same(values):
     return values
 
 
-def _first(args, kwargs):
-    """What a layer was called with."""
-    return args[0] if args else next(iter(kwargs.values()))
+class _ReachedLayer(BaseException):
+    """The network has come to the layer, and need not go on."""
+
+    def __init__(self, inputs):
+        self.inputs = inputs
 
 
 def _alike(found, wanted):
