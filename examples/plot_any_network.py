@@ -107,7 +107,6 @@ for i, (name, model) in enumerate(frozen.items()):
             X_test[:1],
             layer=layer,
             titles=[f"{name}\n{layer}"],
-            label="response",
             ax=axes[2 * i + j],
         )
 
@@ -136,6 +135,8 @@ for name, model in frozen.items():
             ax=ax,
             color=COLORS[name],
         )
+for ax in axes[:-1]:
+    ax.get_legend().remove()  # one is enough for all three
 
 # %%
 # A row a unit

@@ -127,8 +127,9 @@ def warn_of_range(largest, n_images, value_range):
     if n_images >= 32 and not 0.02 * usual <= largest <= 50 * usual:
         warn_user(
             f"The largest absolute value of these {n_images} images is {largest:g}; "
-            f"that of the training images was {usual:g}. Give images in the value "
-            f"range that the model was trained on, {value_range}."
+            f"{usual:g} was that of the training images, or was given as value_range. "
+            f"Give images in the range that the model was made for, {value_range}, or "
+            f"a FrozenNetwork the value_range of its images."
         )
 
 

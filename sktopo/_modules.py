@@ -61,17 +61,21 @@ def find_layer(module, name, parameter, more=()):
     ValueError
         If there is no such layer.
     """
+    if not isinstance(name, str):
+        raise ValueError(
+            f"{parameter}={name!r} is no layer: give its name, a str from "
+            f"module.named_modules()."
+        )
     names = [known for known, _ in module.named_modules() if known]
-    if isinstance(name, str):
-        found = name
-        while True:
-            if found in names:
-                return found
-            first, _, rest = found.partition(".")
-            if first not in _WRAPPERS or not rest:
-                break
-            found = rest
-    near = difflib.get_close_matches(str(name), names, n=5, cutoff=0.4) or names[-8:]
+    found = name
+    while True:
+        if found in names:
+            return found
+        first, _, rest = found.partition(".")
+        if first not in _WRAPPERS or not rest:
+            break
+        found = rest
+    near = difflib.get_close_matches(name, names, n=5, cutoff=0.4) or names[-8:]
     raise ValueError(
         f"{parameter}={name!r} is no layer of this {type(module).__name__}; layers of "
         f"names like it, or its last ones, are {[*more, *near]}. All are in "

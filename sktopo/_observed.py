@@ -55,6 +55,8 @@ class ObservedNetwork:
         Number of logits; None for a network that gives none.
     readout : str or None
         Name of the readout.
+    answer_kind : str
+        What it gave last, in words.
     head : Head or None
         Where the layer is linear, rectified, and followed by the readout alone: both,
         so that all before them needs to run only once.
@@ -342,6 +344,9 @@ class ObservedNetwork:
                 f"images. Name a layer that runs once, through its module's call."
             )
         output = getattr(output, "logits", output)
+        self.answer_kind = f"a {type(output).__name__}"
+        if isinstance(output, Tensor):
+            self.answer_kind = f"shape {tuple(output.shape)}, {output.dtype}"
         logits = None
         if isinstance(output, Tensor) and output.ndim in (1, 2):
             fits = len(output) == self._n_images and output.is_floating_point()

@@ -337,17 +337,20 @@ class FrozenNetwork(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _responses(self, X, layer):
         X, network = check_images(self, X), observe(self, layer)
+        _check_sheet(self, network)
         (responses, _), largest = network.look(X, logits=False)
         warn_of_range(largest, len(responses), self.pixel_range_)
         return responses, network
 
     def _logits(self, X):
         X, network = check_images(self, X), observe(self)
+        _check_sheet(self, network)
         classes = check_classes(self, network)
         if not len(classes):
             raise ValueError(
-                "This network is no classifier: classes is empty, or it does not give "
-                "logits (n, n_classes). Its responses are in transform(X)."
+                f"This network is no classifier: classes is empty, or it does not give "
+                f"logits (n, n_classes); it gives {network.answer_kind}. Its responses "
+                f"are in transform(X)."
             )
         logits, largest = network.answers(X)
         warn_of_range(largest, len(logits), self.pixel_range_)
@@ -426,9 +429,26 @@ def check_images(frozen: FrozenNetwork, X: ArrayLike) -> np.ndarray:
     ndarray
         In the form in which they came.
     """
+    _check_shape(frozen, X)
     array = as_array_like(X)
     array = array.to_numpy() if hasattr(array, "to_numpy") else array
     return validate_images(frozen, array, reset=False)
+
+
+def _check_shape(frozen, X):
+    """Say which parameter does not fit stacked images."""
+    given, wanted = np.shape(X)[1:], frozen.image_shape_
+    if len(given) > 1 and given != wanted and (1, *given) != wanted:
+        raise ValueError(
+            f"X holds images of shape {given}, and image_shape={frozen.image_shape!r} "
+            f"was given (channels, height, width). Change the one or the other."
+        )
+
+
+def _check_sheet(frozen, network):
+    """Raise a ValueError if the units do not fit the sheet that was given."""
+    if frozen.grid_shape is not None:
+        sheet(frozen, network)
 
 
 def check_classes(frozen: FrozenNetwork, network: ObservedNetwork) -> np.ndarray:

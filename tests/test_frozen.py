@@ -674,7 +674,7 @@ def test_unit_table(net, held_out):
     ("settings", "error", "message"),
     [
         ({"layer": "fc"}, ValueError, r"layer='fc' is no layer of this Sequential"),
-        ({"layer": None}, ValueError, "layer=None is no layer"),
+        ({"layer": None}, ValueError, "layer=None is no layer: give its name"),
         ({"grid_shape": (3, 7)}, ValueError, r"has 21 units, and the layer '7' has 20"),
         ({"grid_shape": (0, 7)}, ValueError, "two positive integers"),
         ({"readout": "logits"}, ValueError, "readout='logits' is no layer"),
@@ -749,6 +749,17 @@ def test_names_with_wrappers_before_them(net, held_out):
             freeze(module, layer).transform(held_out[0]),
             freeze(net).transform(held_out[0]),
         )
+
+
+def test_errors_name_what_was_given(net, held_out):
+    X, _ = held_out
+    for call in ("predict", "transform"):
+        with pytest.raises(ValueError, match=r"grid_shape=.* has 121 units"):
+            getattr(freeze(net, grid_shape=(11, 11)), call)(X)
+        with pytest.raises(ValueError, match=r"and image_shape=\(1, 8, 8\) was given"):
+            getattr(freeze(net), call)(np.zeros((2, 1, 28, 28), np.float32))
+    with pytest.raises(ValueError, match="it gives a tuple"):
+        freeze(Answers(net, lambda v: (v, v)), f"net.{LINEAR}").predict(X)
 
 
 def test_images_of_another_range_are_told(net, held_out):

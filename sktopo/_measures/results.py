@@ -37,6 +37,8 @@ def write_parameter(**conditions):
 
     Raises
     ------
+    TypeError
+        If `results` is no table.
     ValueError
         If a value holds what keys and values are told apart by.
     """
@@ -211,6 +213,8 @@ def select_results(results: pd.DataFrame, measure: str, **conditions) -> pd.Data
     ------
     ValueError
         On a measure or a condition that no row has, with what there is.
+    TypeError
+        If these are no table and no name.
 
     Examples
     --------
@@ -221,6 +225,11 @@ def select_results(results: pd.DataFrame, measure: str, **conditions) -> pd.Data
     >>> select_results(table, "morans_i", neighborhood="moore")["n"].item()
     50
     """
+    if not isinstance(results, pd.DataFrame):
+        raise TypeError(
+            f"select_results takes a table and the name of a measure, in this order; "
+            f"got a {type(results).__name__} and a {type(measure).__name__}."
+        )
     rows = _named(results, "measure", measure)
     taken_at = {text: read_parameter(text) for text in rows["parameter"].unique()}
     for key, wanted in conditions.items():

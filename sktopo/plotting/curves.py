@@ -103,8 +103,9 @@ class RobustnessDisplay:
         y : array-like of shape (n,)
             Class labels.
         layer : str, default=None
-            Name of the layer that weight noise or pruning is on (noise in images is on
-            none). None: the grid.
+            Name of the layer whose units are silenced, and which stands in weight noise
+            for "grid" (and for half of "head", the default: for noise in this layer
+            alone give ``settings={"layers": "grid"}``). None: the grid.
         kind : {"weight", "image", "pruning"}, default="weight"
             Which curve.
         settings : dict, default=None

@@ -10,6 +10,7 @@ from sktopo import metrics
 from sktopo._evaluation import Evaluation
 from sktopo._images import as_array_like
 from sktopo._measures.tuning import orientation_of
+from sktopo.classifier import TopographicCNNClassifier
 from sktopo.grid import Grid
 from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
@@ -85,7 +86,7 @@ class GridMapDisplay:
         *,
         layer: str | None = None,
         titles=None,
-        label: str = "response (pre-ReLU)",
+        label: str | None = None,
         ax=None,
         **kwargs,
     ) -> GridMapDisplay:
@@ -102,8 +103,9 @@ class GridMapDisplay:
             Name of the layer whose units are drawn. None: the grid.
         titles : sequence of str, default=None
             One an image.
-        label : str, default="response (pre-ReLU)"
-            What the colour means, with its unit.
+        label : str, default=None
+            What the colour means, with its unit. None: "response (pre-ReLU)" of a
+            topographic grid, "response" of another layer.
         ax : Axes or sequence of Axes, default=None
             Where to draw; one axes an image.
         **kwargs : dict
@@ -116,6 +118,10 @@ class GridMapDisplay:
         """
         evaluation = Evaluation.of(estimator, X, None, layer=layer)
         maps = evaluation.activations.reshape(-1, *evaluation.subject.grid.shape)
+        if label is None:
+            own = isinstance(evaluation.subject.estimator, TopographicCNNClassifier)
+            is_grid = own and evaluation.network.layer == "grid"
+            label = "response (pre-ReLU)" if is_grid else "response"
         return cls(maps, titles, label).plot(ax=ax, **kwargs)
 
     @classmethod

@@ -384,7 +384,14 @@ def claims(
     ------
     ValueError
         On an unknown data set, or if a condition has a seed twice at one lam.
+    TypeError
+        If `results` is no study and no results of one.
     """
+    if not hasattr(results, "seed_pairs"):
+        raise TypeError(
+            f"results must be a TopographicStudy that was run, or the StudyResults "
+            f"that sktopo.study.load_results gives; got a {type(results).__name__}."
+        )
     pairs = results.seed_pairs()  # or the error of a study that was not run
     is_study = isinstance(results, TopographicStudy)
     table = results.results_ if is_study else results.table

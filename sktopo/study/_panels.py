@@ -107,6 +107,13 @@ CURVES = (
         CHANGE,
         OVER_IMAGES,
     ),
+    Panel(
+        "Accuracy with units silenced",
+        "accuracy_under_pruning",
+        _of("robustness", pruning="random"),
+        SHARE,
+        "in random order, mean over shares of 0 to 1",
+    ),
     Panel("Variance of activations", "variance", _of("activity"), AT_LEAST_0),
     Panel("Weight norm", "weight_norm", _of("activity"), AT_LEAST_0, "mean over units"),
     Panel(

@@ -244,7 +244,7 @@ def rounded(lam):
 def _check_lams(given):
     lams = [rounded(lam) for lam in elements(given, "lams")]
     if not all(lam is not None and 0 <= lam < np.inf for lam in lams):
-        raise ValueError(f"lams must be finite numbers of 0 or more; got {given}.")
+        raise ValueError(f"lams must be finite numbers of 0 or more; got {given!r}.")
     return list(dict.fromkeys(lams))
 
 

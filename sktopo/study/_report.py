@@ -53,6 +53,14 @@ def write_report(results, path, title=None, claims=None):
         Claims with their verdicts, as `sktopo.replication.claims` gives them; `attrs`
         may hold a title and a text that explains them. None: no such section.
     """
+    if claims is not None and not {"kind", "verdict"} <= set(
+        getattr(claims, "columns", ())
+    ):
+        raise TypeError(
+            f"claims must be the table of sktopo.replication.claims(results); got a "
+            f"{type(claims).__name__}"
+            f"{' of other columns' if hasattr(claims, 'columns') else ''}."
+        )
     plt = pyplot()
     before = set(plt.get_fignums())
     try:

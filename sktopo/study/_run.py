@@ -96,6 +96,12 @@ def check_data(estimator, X_train, y_train, X_test, y_test):
     """
     data = {}
     for name, X, y in (("train", X_train, y_train), ("test", X_test, y_test)):
+        if np.shape(y)[1:] not in ((), (1,)):
+            raise ValueError(
+                f"y_{name} has shape {np.shape(y)}, as images have. Give X_train, "
+                f"y_train, X_test, y_test, in this order (train_test_split gives "
+                f"another)."
+            )
         y = as_labels(y)
         shape = {"image_shape": estimator.image_shape} if name == "train" else {}
         X = validate_images(estimator, X, reset=name == "train", **shape)

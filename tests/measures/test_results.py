@@ -62,6 +62,11 @@ def test_values_that_could_not_be_read_are_refused(value):
         write_parameter(name=value)
 
 
+def test_select_results_of_swapped_arguments(table):
+    with pytest.raises(TypeError, match="in this order; got a str and a DataFrame"):
+        select_results("morans_i", table)
+
+
 @pytest.fixture(scope="module")
 def table(fitted, digits):
     X, y = digits

@@ -73,6 +73,15 @@ def study(whole):
     return whole._results()
 
 
+@pytest.mark.parametrize("given", [True, "yes", pd.DataFrame({"x": [1]})])
+def test_claims_that_are_none(given, study, tmp_path):
+    with pytest.raises(TypeError, match="claims must be the table of sktopo"):
+        study.report(tmp_path / "report.html", claims=given)
+    with pytest.raises(TypeError, match="results must be a TopographicStudy"):
+        claims(study.table)
+    assert not list(tmp_path.iterdir())
+
+
 def renamed(study, names):
     """The study with its condition "ws" under other names, as if all had been run."""
     found = copy.copy(study)

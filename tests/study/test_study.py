@@ -610,6 +610,13 @@ def test_a_study_is_shown_and_copied_as_an_estimator(study):
     assert study.get_params()["estimator__lr"] == 3e-3
 
 
+def test_data_in_the_order_of_train_test_split(data):
+    X, y, X_test, y_test = data
+    for images, test in ((X, X_test), (X.reshape(len(X), -1), X_test[:, 0, 0])):
+        with pytest.raises(ValueError, match=r"y_train has shape .*, in this order"):
+            quick_study().run(images, test, y, y_test)
+
+
 def test_before_it_was_run(tmp_path):
     study = quick_study()
     for call in (study.summary, study.compare, study.consistency):
