@@ -127,9 +127,9 @@ def warn_of_range(largest, n_images, value_range):
     if n_images >= 32 and not 0.02 * usual <= largest <= 50 * usual:
         warn_user(
             f"The largest absolute value of these {n_images} images is {largest:g}; "
-            f"{usual:g} was that of the training images, or was given as value_range. "
-            f"Give images in the range that the model was made for, {value_range}, or "
-            f"a FrozenNetwork the value_range of its images."
+            f"the model was made for values in {value_range}: those of its training "
+            f"images, or the value_range of a FrozenNetwork. Give images in that range, "
+            f"or the FrozenNetwork another value_range."
         )
 
 

@@ -30,9 +30,9 @@ def classifier(**settings):
 """
 
 UINT8 = """
-X = np.memmap(sys.argv[1], np.uint8, "r", shape=(2100, 1, 1024, 1024))
-y = np.arange(2100) % 2
-assert X.nbytes > 2 * 2**30
+X = np.memmap(sys.argv[1], np.uint8, "r", shape=(1700, 1, 1024, 1024))
+y = np.arange(1700) % 2
+assert X.nbytes > 1536 * 2**20
 try:
     np.array(X)
 except MemoryError:
@@ -75,7 +75,7 @@ def sparse_images(path, dtype, n, side):
 @pytest.mark.long
 def test_uint8_images_beyond_memory(tmp_path):
     path = tmp_path / "images"
-    sparse_images(path, np.uint8, 2100, 1024)
+    sparse_images(path, np.uint8, 1700, 1024)
     before = path.stat().st_mtime_ns
     lines = limited(UINT8, path)
     assert lines[0] == "the limit holds"
@@ -112,8 +112,8 @@ try:
 except MemoryError:
     print("the limit holds")
 rng = np.random.default_rng(0)
-X = rng.integers(0, 256, size=(400, 3, 96, 96), dtype=np.uint8)
-y = np.arange(400) % 4
+X = rng.integers(0, 256, size=(240, 3, 96, 96), dtype=np.uint8)
+y = np.arange(240) % 4
 clf = classifier().fit(X, y)
 table = measure(clf, X, y, include="tuning")
 print("tuning", table["n"].gt(0).any())

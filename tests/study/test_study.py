@@ -491,14 +491,14 @@ while killed < 20:
         os.setpgid(0, 0)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1), os.dup2(null, 2)
-        run(os.path.join(sys.argv[1], str(store)), 1 if killed % 3 else 2)
+        run(os.path.join(sys.argv[1], str(store)), 1 if killed % 4 else 2)
         os._exit(0)
     # from before the start of its workers, if it has any, to the last of its models
-    time.sleep(rng.uniform(0, 2 if killed % 3 else 6))
+    time.sleep(rng.uniform(0, 2 if killed % 4 else 6))
     children.append(child)
     ended, status = os.waitpid(child, os.WNOHANG)
     if not ended:
-        (os.killpg if killed % 2 else os.kill)(child, signal.SIGKILL)
+        (os.killpg if killed % 8 < 4 else os.kill)(child, signal.SIGKILL)
         os.waitpid(child, 0)
         killed += 1
     else:
