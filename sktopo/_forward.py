@@ -128,8 +128,8 @@ def warn_of_range(largest, n_images, value_range):
         warn_user(
             f"The largest absolute value of these {n_images} images is {largest:g}; "
             f"the model was made for values in {value_range}: those of its training "
-            f"images, or the value_range of a FrozenNetwork. Give images in that range, "
-            f"or the FrozenNetwork another value_range."
+            f"images, or the value_range of a FrozenNetwork. Give images in that "
+            f"range, or the FrozenNetwork another value_range."
         )
 
 
