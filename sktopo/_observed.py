@@ -15,7 +15,8 @@ from sktopo._forward import images_at_once, run_in_batches
 from sktopo._modes import plain_modes
 from sktopo._modules import as_numpy, find_layer, plain_copy, weight_rows
 from sktopo._units import Units
-from sktopo.networks import Head
+from sktopo.grid import Grid, sheet_shape
+from sktopo.networks import GRID, Head
 
 
 class ObservedNetwork:
@@ -149,7 +150,7 @@ class ObservedNetwork:
         taken, answers = [], []
 
         def look(module, args, kwargs, output):
-            taken.append((args[0] if args else next(iter(kwargs.values()))).clone())
+            taken.append(_first(args, kwargs).clone())
             answers.append(output.float().clone())
 
         hook = readout.register_forward_hook(look, with_kwargs=True)
@@ -361,7 +362,7 @@ class ObservedNetwork:
         """What the layer is given; what comes after it is not run."""
 
         def stop(module, args, kwargs):
-            raise _ReachedLayer(args[0] if args else next(iter(kwargs.values())))
+            raise _ReachedLayer(_first(args, kwargs))
 
         handle = self._layer.register_forward_pre_hook(stop, with_kwargs=True)
         try:
@@ -423,7 +424,7 @@ def observe_classifier(classifier, layer=None):
     """
     return ObservedNetwork(
         classifier.module_,
-        "grid" if layer is None else layer,
+        GRID if layer is None else layer,
         readout="readout",
         image_shape=classifier.image_shape_,
         value_range=classifier.pixel_range_,
@@ -432,8 +433,35 @@ def observe_classifier(classifier, layer=None):
     )
 
 
+def classifier_sheet(classifier, network):
+    """Find the sheet that the units of a classifier's layer stand on.
+
+    Parameters
+    ----------
+    classifier : TopographicCNNClassifier
+        The model.
+    network : ObservedNetwork
+        From `observe_classifier`.
+
+    Returns
+    -------
+    Grid
+        Its grid; of another layer one of `sktopo.grid.sheet_shape`, with its
+        neighbours.
+    """
+    grid = classifier.grid_
+    if network.layer == GRID:
+        return grid
+    return Grid(sheet_shape(network.n_units), grid.neighborhood)
+
+
 def _same(values):
     return values
+
+
+def _first(args, kwargs):
+    """What a layer was called with."""
+    return args[0] if args else next(iter(kwargs.values()))
 
 
 class _ReachedLayer(BaseException):
@@ -452,6 +480,5 @@ def _alike(found, wanted):
 def _answers(head, features, units, logits):
     """Responses and logits that a head makes of features, those that are wanted."""
     activations = head.activations(features)
-    return activations if units else None, head.classify(
-        activations
-    ) if logits else None
+    answers = head.classify(activations) if logits else None
+    return activations if units else None, answers

@@ -17,10 +17,10 @@ from torch import nn
 
 from sktopo import frozen
 from sktopo._images import as_array_like, resolve_image_shape, validate_images
-from sktopo._observed import ObservedNetwork, observe_classifier
+from sktopo._observed import ObservedNetwork, classifier_sheet, observe_classifier
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.frozen import FrozenNetwork
-from sktopo.grid import Grid, sheet_shape
+from sktopo.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -213,9 +213,7 @@ def _no_subject(model):
 
 def _of_classifier(classifier, layer):
     network = observe_classifier(classifier, layer)
-    grid = classifier.grid_
-    if network.layer != "grid":
-        grid = Grid(sheet_shape(network.n_units), grid.neighborhood)
+    grid = classifier_sheet(classifier, network)
     check = partial(validate_images, classifier, reset=False)
     return Subject(classifier, network, classifier.classes_, grid, check)
 

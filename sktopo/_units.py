@@ -11,6 +11,12 @@ from sktopo._modules import CONVOLUTIONS, weight_rows
 POOLS = ("mean", "max", "flatten")
 
 
+def unit_names(grid):
+    """Names of the units of a sheet, ``grid_<row>_<column>``, row-major; objects."""
+    names = [f"grid_{row}_{column}" for row, column in grid.coordinates]
+    return np.asarray(names, dtype=object)
+
+
 class Units:
     """The units of a layer.
 

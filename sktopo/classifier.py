@@ -27,7 +27,7 @@ from sktopo._images import (
     validate_weights,
 )
 from sktopo._labels import as_labels, check_label_types
-from sktopo._observed import observe_classifier
+from sktopo._observed import classifier_sheet, observe_classifier
 from sktopo._sklearn_private import (
     StrOptions,
     check_feature_names_in,
@@ -35,7 +35,7 @@ from sktopo._sklearn_private import (
     validate_params,
 )
 from sktopo._training import CrossEntropy
-from sktopo.grid import sheet_shape
+from sktopo._units import unit_names
 from sktopo.networks import Head
 
 
@@ -580,10 +580,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         X = validate_images(self, X, reset=False)
         (responses, _), largest = network.look(X, logits=False)
         warn_of_range(largest, len(responses), self.pixel_range_)
-        grid_shape = self.grid_.shape
-        if network.layer != "grid":
-            grid_shape = sheet_shape(network.n_units)
-        return responses.reshape(-1, *grid_shape)
+        return responses.reshape(-1, *classifier_sheet(self, network).shape)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -602,8 +599,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         """
         check_is_fitted(self)
         check_feature_names_in(self, input_features)
-        names = [f"grid_{row}_{column}" for row, column in self.grid_.coordinates]
-        return np.asarray(names, dtype=object)
+        return unit_names(self.grid_)
 
     def _run(self, X, function):
         """``function(head, features)`` over X, once it is checked."""

@@ -18,7 +18,7 @@ from sktopo._labels import as_labels
 from sktopo._modules import find_layer
 from sktopo._numbers import as_number, check_name, elements
 from sktopo._observed import ObservedNetwork
-from sktopo._units import POOLS
+from sktopo._units import POOLS, unit_names
 from sktopo.grid import Grid, sheet_shape
 
 __all__ = ["FrozenNetwork"]
@@ -332,8 +332,7 @@ class FrozenNetwork(ClassifierMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n_units,), object
             Names in the order of the columns of `transform`.
         """
-        names = [f"grid_{row}_{column}" for row, column in self.grid_.coordinates]
-        return np.asarray(names, dtype=object)
+        return unit_names(self.grid_)
 
     def _responses(self, X, layer):
         X, network = check_images(self, X), observe(self, layer)
@@ -429,15 +428,15 @@ def check_images(frozen: FrozenNetwork, X: ArrayLike) -> np.ndarray:
     ndarray
         In the form in which they came.
     """
-    _check_shape(frozen, X)
     array = as_array_like(X)
     array = array.to_numpy() if hasattr(array, "to_numpy") else array
+    _check_shape(frozen, array)
     return validate_images(frozen, array, reset=False)
 
 
 def _check_shape(frozen, X):
     """Say which parameter does not fit stacked images."""
-    given, wanted = np.shape(X)[1:], frozen.image_shape_
+    given, wanted = X.shape[1:], frozen.image_shape_
     if len(given) > 1 and given != wanted and (1, *given) != wanted:
         raise ValueError(
             f"X holds images of shape {given}, and image_shape={frozen.image_shape!r} "

@@ -231,18 +231,18 @@ class MultiScorer(_RoutesSampleWeight):
         return f"multi_scorer({self.scorers!r})"
 
 
-# What a curve is scored by: the mean of a column, or what is left of the accuracy.
-KINDS = {
-    "accuracy": lambda curve: curve["accuracy"].mean(),
-    "change": lambda curve: curve["accuracy_change"].mean(),
-    "retained": lambda curve: _retained(curve),
-}
-
-
 def _retained(curve):
     """Mean accuracy over the clean one; 0 where that is 0, since scores are finite."""
     clean = curve.attrs["clean_accuracy"]
     return curve["accuracy"].mean() / clean if clean > 0 else 0.0
+
+
+# What a curve is scored by: the mean of a column, or what is left of the accuracy.
+KINDS = {
+    "accuracy": lambda curve: curve["accuracy"].mean(),
+    "change": lambda curve: curve["accuracy_change"].mean(),
+    "retained": _retained,
+}
 
 
 def _check_threshold(threshold, least):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import warnings
 from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
+
+from sktopo._warn import warn_user
 
 DTYPES = {
     "group": str,
@@ -37,8 +38,6 @@ def write_parameter(**conditions):
 
     Raises
     ------
-    TypeError
-        If `results` is no table.
     ValueError
         If a value holds what keys and values are told apart by.
     """
@@ -142,11 +141,10 @@ def renamed(measure, parameter):
         if measure == "accuracy":
             what = "pruning" if parameter.startswith("pruning") else "noise"
             now = f"accuracy_under_{what}", now[1]
-        warnings.warn(
+        warn_user(
             f"{measure!r} at {parameter!r} is now {now[0]!r} at {now[1]!r}; the old "
             f"name will be an error.",
             FutureWarning,
-            stacklevel=3,
         )
         return now
     return measure, parameter
@@ -214,7 +212,7 @@ def select_results(results: pd.DataFrame, measure: str, **conditions) -> pd.Data
     ValueError
         On a measure or a condition that no row has, with what there is.
     TypeError
-        If these are no table and no name.
+        If `results` is no table.
 
     Examples
     --------

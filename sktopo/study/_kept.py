@@ -14,7 +14,7 @@ import numpy as np
 
 from sktopo._labels import decode_labels, encode_labels
 from sktopo.grid import Grid
-from sktopo.study._plan import Cell, parts_of
+from sktopo.study._plan import cells_of, parts_of
 
 # No study has more models.
 _MOST_CELLS = 10**6
@@ -62,8 +62,7 @@ class Kept:
 
     def parts(self, cell):
         """Layer and group of each table of a cell; see `parts_of`."""
-        layers = () if cell.condition in self.subjects else self.layers or ()
-        return parts_of(self.groups, layers)
+        return parts_of(cell, self)
 
     def is_subject(self, cell):
         """Whether a cell was only measured."""
@@ -173,13 +172,7 @@ def _read_cells(plan, subjects):
         raise ValueError(f"{n_cells} models")
     if len({*lams, *subjects}) < len(lams) + len(subjects):
         raise ValueError(f"a subject comes twice, or is a condition: {subjects}")
-    trained = [
-        Cell(name, lam, seed)
-        for name, there in lams.items()
-        for lam in there
-        for seed in range(first, first + n_seeds)
-    ]
-    return trained + [Cell(name, 0.0, first) for name in subjects]
+    return cells_of(lams, range(first, first + n_seeds), subjects)
 
 
 def _read_labels(found, classes):

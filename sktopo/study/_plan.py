@@ -131,18 +131,12 @@ class Plan:
     @property
     def cells(self):
         """Every model, in the order of the results; subjects have the first seed."""
-        trained = [
-            Cell(name, lam, seed)
-            for name in self.conditions
-            for lam in self.lams_of(name)
-            for seed in self.seeds
-        ]
-        return trained + [Cell(name, 0.0, self.seeds[0]) for name in self.subjects]
+        lams = {name: self.lams_of(name) for name in self.conditions}
+        return cells_of(lams, self.seeds, self.subjects)
 
     def parts(self, cell):
         """Layer and group of each table of a cell; see `parts_of`."""
-        layers = () if cell.condition in self.subjects else self.layers or ()
-        return parts_of(self.groups, layers)
+        return parts_of(cell, self)
 
     def lams_of(self, condition):
         """Where a condition is run."""
@@ -199,15 +193,42 @@ class Plan:
         }
 
 
-def parts_of(groups, layers):
+def cells_of(lams, seeds, subjects):
+    """Every model, in the order of the results; subjects have the first seed.
+
+    Parameters
+    ----------
+    lams : dict
+        Where each condition is run.
+    seeds : range
+        The seeds.
+    subjects : iterable of str
+        Names of the networks that are only measured.
+
+    Returns
+    -------
+    list of Cell
+        The models.
+    """
+    trained = [
+        Cell(name, lam, seed)
+        for name, there in lams.items()
+        for lam in there
+        for seed in seeds
+    ]
+    return trained + [Cell(name, 0.0, seeds[0]) for name in subjects]
+
+
+def parts_of(cell, study):
     """What a model's measures are made of.
 
     Parameters
     ----------
-    groups : list of str
-        Groups of measures, those of the user's own among them.
-    layers : sequence of str
-        Layers that are measured beside the grid.
+    cell : Cell
+        The model.
+    study : Plan or Kept
+        Has `groups`, those of the user's own among them, `layers` that are measured
+        beside the grid, and `subjects`, which are measured at their own layer only.
 
     Returns
     -------
@@ -215,6 +236,8 @@ def parts_of(groups, layers):
         Layer (None: the grid) and group. Other layers have no measures of the user's
         own, which are given no layer, nor what is the same at each of them.
     """
+    groups = study.groups
+    layers = () if cell.condition in study.subjects else study.layers or ()
     of_grid = [(None, group) for group in groups]
     by_layer = [group for group in groups if group in GROUPS and GROUPS[group].by_layer]
     return of_grid + [(layer, group) for layer in layers for group in by_layer]

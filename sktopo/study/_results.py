@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 from sktopo import metrics
 from sktopo._measures.registry import GROUPS
 from sktopo._measures.results import parameter_in_words, renamed, select_one
+from sktopo._warn import warn_user
 from sktopo.study._kept import grid_shape
 from sktopo.study._plan import CONTROL, GRID
 from sktopo.study._responses import response_shapes
@@ -372,10 +372,8 @@ def load_results(store: str | os.PathLike) -> StudyResults:
         )
         if len(errors) == len(kept.cells):
             raise ValueError(message)
-        warnings.warn(
+        warn_user(
             f"{message} The results are without them; see failures.",
-            UserWarning,
-            stacklevel=2,
         )
     return collect(store, kept, errors)
 

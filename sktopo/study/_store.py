@@ -9,7 +9,6 @@ import json
 import math
 import os
 import re
-import warnings
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,6 +28,7 @@ from sktopo._files import (
     write_atomically,
 )
 from sktopo._measures.results import COLUMNS
+from sktopo._warn import warn_user
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.study._kept import read_kept
 from sktopo.study._plan import Cell
@@ -205,11 +205,9 @@ class Store:
         }
         if others:
             changes = ", ".join(f"{n} {a} (now {b})" for n, (a, b) in others.items())
-            warnings.warn(
+            warn_user(
                 f"The store {self.folder} was begun with {changes}: models of before "
                 f"and after may differ by more than their settings.",
-                UserWarning,
-                stacklevel=5,
             )
 
     # ------------------------------------------------------------ one model
@@ -258,10 +256,8 @@ class Store:
         try:
             return self._whole(cell, self._listed(cell))
         except _DamagedError as error:
-            warnings.warn(
+            warn_user(
                 f"{error}; the model ({cell}) is trained again.",
-                UserWarning,
-                stacklevel=5,
             )
         return {}
 
@@ -349,12 +345,10 @@ class Store:
         if not damaged:
             return whole
         lost = MODEL in damaged
-        warnings.warn(
+        warn_user(
             f"{', '.join(damaged)} of the model ({cell}) in {self.folder} "
             f"{'are' if len(damaged) > 1 else 'is'} damaged or missing: "
             f"{'the model is trained and ' if lost else ''}measured again.",
-            UserWarning,
-            stacklevel=6,
         )
         return {} if lost else whole
 

@@ -7,7 +7,6 @@ import dataclasses
 import importlib
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -495,8 +494,7 @@ def _report_failures(errors, n_cells):
     )
     if len(errors) == n_cells:
         raise ValueError(message)
-    warnings.warn(
+    warn_user(
         f"{message} The results are without them; see failures_.",
         FitFailedWarning,
-        stacklevel=3,
     )

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sktopo import measure, measure_activations, select_results
+from sktopo import (
+    TopographicCNNClassifier,
+    measure,
+    measure_activations,
+    select_results,
+)
 from sktopo._measures import registry
 from sktopo._measures.group import Group
 from sktopo._measures.results import (
@@ -186,6 +191,17 @@ def test_old_names_are_known_for_one_release(old, table):
         measure_, parameter = renamed(*old)
     assert (measure_, parameter) == OLD_NAMES[old]
     assert len(select_results(table, measure_, parameter=parameter)) == 1
+
+
+def test_old_names_are_told_at_the_line_that_has_them(digits):
+    X, y = digits
+    estimator = TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1)
+    study = TopographicStudy(
+        estimator, ["ws"], [1], n_seeds=1, include="smoothness", verbose=0
+    ).run(X[:200], y[:200], X[200:300], y[200:300])
+    with pytest.warns(FutureWarning, match="is now") as told:
+        study.plot("morans_i", "moore")
+    assert told[0].filename == __file__
 
 
 def test_names_of_today_do_not_warn(table):
