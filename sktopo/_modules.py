@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize, prune
 
+from sktopo.losses.reading import CONVOLUTIONS
 from sktopo.networks import own_copy
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # Wrappers whose names stand before those of the network that they hold.
 _WRAPPERS = ("module", "_orig_mod")
 # What makes plain weights of those that older functions of torch compute in a hook.

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sktopo._modules import CONVOLUTIONS, weight_rows
+from sktopo._modules import weight_rows
+from sktopo.losses.reading import CONVOLUTIONS
 
 POOLS = ("mean", "max", "flatten")
 
