@@ -90,10 +90,11 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         What comes before the grid layer: a name in `sktopo.networks.BACKBONES`, or
         "auto", which is "lenet" for images of under 64 pixels in height and width, else
         "deep". "lenet" keeps where things are; "small" and "deep" average over space
-        and are the paper's networks for MNIST and CIFAR-10. A callable is given the
-        image shape (C, H, W) and returns an nn.Module that maps images (n, C, H, W) to
-        features (n, d), of which each fit trains a deep copy; define it at module level
-        if the model is to be pickled.
+        and are the paper's networks for MNIST and CIFAR-10; "resnet18" is torchvision's
+        network, untrained. A callable is given the image shape (C, H, W) and returns an
+        nn.Module that maps images (n, C, H, W) to features (n, d), such as one that is
+        trained already; each fit trains a deep copy of it. Define the callable at
+        module level if the model is to be pickled.
     dropout : float, default=0.5
         Share of rectified grid responses zeroed in training, in [0, 1).
     image_shape : tuple of int, default=None
