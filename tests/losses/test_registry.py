@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+import re
 from functools import partial
 
 import joblib
@@ -12,9 +13,14 @@ import torch
 from torch import nn
 
 import sktopo
-from sktopo import TopographicCNNClassifier
-from sktopo.losses import DISTANCES, LOSSES, ActivationSimilarity, WeightSimilarity
-from sktopo.losses.registry import make_loss
+from sktopo.losses import (
+    DISTANCES,
+    LOSSES,
+    ActivationSimilarity,
+    WeightSimilarity,
+    neighbor_distance,
+)
+from sktopo.losses.registry import DEFAULTS, make_loss
 from sktopo.study import TopographicStudy
 
 SHAPE, N_VALUES = (3, 4), 7
@@ -157,7 +163,7 @@ def test_each_trains_a_classifier_on_small_batches(name, quick, digits):
 
 @pytest.mark.parametrize("distance", sorted(DISTANCES))
 def test_each_distance_is_offered(distance, quick, digits):
-    assert f'"{distance}"' in inspect.getdoc(TopographicCNNClassifier)
+    assert f'"{distance}"' in inspect.getdoc(neighbor_distance)
     X, y = digits
     quick.set_params(distance=distance, max_epochs=1).fit(X[:50], y[:50])
     assert quick.net_.criterion_.topo_loss.distance == distance
@@ -259,6 +265,7 @@ def test_the_settings_of_a_loss_are_named():
     ],
 )
 def test_what_is_no_factory(factory, message):
-    wanted = r"factory\(grid_shape, neighborhood=..., distance=...\).*source"
+    settings = ", ".join(f"{name}=..." for name in DEFAULTS)
+    wanted = re.escape(f"factory(grid_shape, {settings})") + ".*source"
     with pytest.raises(TypeError, match=f"{wanted}.*{message}"):
         make_loss(factory, (2, 3))
