@@ -118,9 +118,12 @@ class _PairLoss(nn.Module):
         target = self._target(self._places.points).float()
         self.register_buffer("target", target, persistent=False)
 
+    def _distances(self, points, others):
+        return self._places.distances(points, others)
+
     def _target(self, points):
         """1 / (1 + d) of each pair in float64, and 0 for a unit with itself."""
-        closeness = 1 / (1 + self._places.distances(points, points))
+        closeness = 1 / (1 + self._distances(points, points))
         np.fill_diagonal(closeness, 0)
         return torch.from_numpy(closeness)
 
@@ -278,7 +281,7 @@ class SpatialCorrelation(_PairLoss):
         generator = torch.Generator().manual_seed(int(seed))
         points = self._places.points
         center = torch.randint(len(points), (1,), generator=generator).numpy()
-        distances = self._places.distances(points[center], points)[0]
+        distances = self._distances(points[center], points)[0]
         return np.flatnonzero(distances <= self.radius)
 
     def _target(self, points):
