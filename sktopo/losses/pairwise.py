@@ -105,7 +105,7 @@ class _PairLoss(nn.Module):
 
     def __init__(self, grid_shape, positions, wrap):
         super().__init__()
-        self.grid = Grid(grid_shape, **({"wrap": True} if wrap else {}))
+        self.grid = Grid(grid_shape, wrap=wrap)
         if self.grid.n_units < 2:
             raise ValueError(
                 "A single unit has no pairs, so it has no spatial loss. Use a larger "

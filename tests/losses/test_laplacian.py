@@ -82,7 +82,15 @@ def test_the_order_of_the_inputs_does_not_matter():
     loss = LaplacianPyramid((6, 10))
     mixed = weights[:, torch.randperm(9, generator=torch.Generator().manual_seed(0))]
     assert loss(mixed).item() == pytest.approx(loss(weights).item(), rel=1e-14)
-    assert abs(loss(weights[torch.randperm(60, generator=torch.Generator().manual_seed(0))]).item() - loss(weights).item()) > 1e-6
+    assert (
+        abs(
+            loss(
+                weights[torch.randperm(60, generator=torch.Generator().manual_seed(0))]
+            ).item()
+            - loss(weights).item()
+        )
+        > 1e-6
+    )
 
 
 def test_directions_alone_matter():
