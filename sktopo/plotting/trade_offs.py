@@ -30,6 +30,7 @@ __all__ = ["TradeOffDisplay"]
 OF_NONE, SMALLEST, LARGEST = 4.0, 5.0, 9.0
 # Of more lams than these the legend shows three.
 MOST_LAMS = 6
+FRONTIER = "black"
 _MEAN = "mean_test_"
 
 
@@ -372,7 +373,7 @@ def _draw_frontier(ax, points, lower):
     """The border of what the points on the frontier are better than, in steps."""
     at = points.loc[points["frontier"], ["x", "y"]].sort_values(["x", "y"])
     steps = "steps-post" if "x" in lower else "steps-pre"
-    style = {"color": "0.25", "lw": 0.8, "drawstyle": steps, "zorder": 1}
+    style = {"color": FRONTIER, "lw": 0.8, "drawstyle": steps, "zorder": 1}
     return ax.plot(at["x"], at["y"], **style)[0]
 
 
@@ -413,8 +414,7 @@ def _reach(row, axis):
 
 def _tell_marks(ax, size, given):
     """What the legend says of marks that all conditions share."""
-    style = {"color": "0.25", "marker": "o", "markersize": 5, "linewidth": 0.8}
-    ax.plot([], [], **style, label="frontier of means")
+    ax.plot([], [], color=FRONTIER, lw=0.8, label="frontier of means (filled)")
     lams = [lam for lam in size if lam > 0]
     if len(lams) > MOST_LAMS:
         lams = [lams[0], lams[len(lams) // 2], lams[-1]]
