@@ -109,7 +109,7 @@ def summarise(table):
 
 def seeds_in_words(counts):
     """What is drawn of a summary, by how many seeds each of its means is of."""
-    n = sorted(set(counts) - {0})
+    n = sorted({int(count) for count in counts} - {0})
     if not n:
         return "no model has a value"
     count = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"

@@ -627,6 +627,8 @@ def test_a_measure_without_any_value(value):
         lambda: plotting.LambdaCurveDisplay(lam_table([])).plot(),
         lambda: plotting.LambdaCurveDisplay(lam_table([])[:0]).plot(),
         lambda: plotting.LambdaCurveDisplay(lam_table(["a"], seeds=1)).plot(),
+        lambda: plotting.TradeOffDisplay(trade_off_points(["a"])[:0]).plot(),
+        lambda: plotting.TradeOffDisplay(trade_off_points(["a"]).assign(x=None)).plot(),
     ],
 )
 def test_displays_of_nothing(make):
