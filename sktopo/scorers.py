@@ -95,6 +95,8 @@ class TopographicScorer(_RoutesSampleWeight):
         **settings,
     ):
         self.name = self.__name__ = name
+        if name in SCORERS:
+            self.__doc__ = _describe(name)  # for help()
         self.score = score
         self.layer = layer
         self.any_classifier = any_classifier
@@ -155,6 +157,18 @@ class TopographicScorer(_RoutesSampleWeight):
         )
         settings = ", ".join(f"{k}={v!r}" for k, v in given.items())
         return f"make_{self.name}_scorer({settings})"
+
+
+def _describe(name):
+    """What a scorer says of itself, by what makes it: its first line and its result."""
+    make = SCORERS[name]
+    doc = inspect.getdoc(make)
+    found = doc.partition("TopographicScorer\n")[2].partition("\n\n")[0]
+    called = (
+        f"Called as ``scorer(estimator, X, y, sample_weight=None)``.\n"
+        f"Its settings are those of `{make.__name__}`."
+    )
+    return "\n\n".join([doc.splitlines()[0], inspect.cleandoc(found), called])
 
 
 class _Scores(dict):
@@ -233,9 +247,9 @@ class MultiScorer(_RoutesSampleWeight):
 
 
 def _retained(curve):
-    """Mean accuracy over the clean one; 0 where that is 0, since scores are finite."""
+    """Mean accuracy over the clean one; nan where that is 0."""
     clean = curve.attrs["clean_accuracy"]
-    return curve["accuracy"].mean() / clean if clean > 0 else 0.0
+    return curve["accuracy"].mean() / clean if clean > 0 else np.nan
 
 
 # What a curve is scored by: the mean of a column, or what is left of the accuracy.
@@ -311,8 +325,9 @@ def make_weight_robustness_scorer(
         As for `sktopo.robustness.weight_noise_curve`.
     kind : {"accuracy", "change", "retained"}, default="accuracy"
         "change" scores perturbed minus clean accuracy instead, and "retained" perturbed
-        over clean. Beware: a classifier that always gives the same answer changes by 0
-        and retains all, the best scores there are. Never refit on either alone.
+        over clean (nan if clean is 0). Beware: a classifier that always gives the same
+        answer changes by 0 and retains all, the best scores there are. Never refit on
+        either alone.
     random_state : int, RandomState instance or None, default=0
         Seed of the noise; with an int the same for each candidate and fold.
     layer : str, default=None
@@ -321,7 +336,7 @@ def make_weight_robustness_scorer(
     Returns
     -------
     TopographicScorer
-        The scorer.
+        Greater is better; an accuracy, from 0 to 1, unless `kind` is another.
 
     Examples
     --------
@@ -361,8 +376,9 @@ def make_image_robustness_scorer(
         As for `sktopo.robustness.image_noise_curve`.
     kind : {"accuracy", "change", "retained"}, default="accuracy"
         "change" scores noisy minus clean accuracy instead, and "retained" noisy over
-        clean. Beware: a classifier that always gives the same answer changes by 0 and
-        retains all, the best scores there are. Never refit on either alone.
+        clean (nan if clean is 0). Beware: a classifier that always gives the same
+        answer changes by 0 and retains all, the best scores there are. Never refit on
+        either alone.
     value_range : tuple of (float, float), default=None
         Smallest and largest value that an image can take; None: the range of each
         classifier's training images. Classifiers of other packages need it here.
@@ -372,7 +388,7 @@ def make_image_robustness_scorer(
     Returns
     -------
     TopographicScorer
-        The scorer.
+        Greater is better; an accuracy, from 0 to 1, unless `kind` is another.
 
     Examples
     --------
