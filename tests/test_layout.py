@@ -18,6 +18,7 @@ ORDER = [
     *("grid", "losses", "networks"),
     *("_images", "_labels", "_files", "_modes", "_forward", "_training", "_saving"),
     *("noise", "stimuli", "datasets", "_modules", "_units", "_observed", "_estimator"),
+    "_diagnosis",
     *("classifier", "encoder", "frozen", "_subject", "transformers", "metrics"),
     *("_evaluation", "robustness", "_measures", "scorers", "plotting"),
     *("study", "replication"),
