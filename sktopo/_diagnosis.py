@@ -152,15 +152,15 @@ class Seen:
 
 
 def _look(estimator, images, layers):
-    """What layers give and are given, by name; those that images go through."""
+    """What layers give and are given, by name; those that images go through once."""
     network, device = estimator.module_.eval(), estimator.net_.device
     names = []
 
     def run(batch):
         with _recorded(network, layers) as parts:
             network(batch.to(device))
-        names[:] = parts
-        return tuple(tensor for name in names for tensor in parts[name])
+        names[:] = [name for name in parts if len(parts[name]) == 1]
+        return tuple(tensor for name in names for tensor in parts[name][0])
 
     kept, _ = run_in_batches(
         images,
@@ -181,7 +181,7 @@ def _look(estimator, images, layers):
 @contextlib.contextmanager
 def _recorded(network, layers):
     """Responses of layers at some positions, lowest and highest value of each input."""
-    parts = {}
+    parts = {name: [] for name in layers}
 
     def keep(name):
         def hook(module, args, output):
@@ -191,7 +191,7 @@ def _recorded(network, layers):
             )
             given, gave = (v if v.ndim == 3 else v[:, None] for v in (given, gave))
             step = max(1, gave.shape[1] // _N_POSITIONS)
-            parts[name] = (gave[:, ::step].clone(), *torch.aminmax(given, dim=1))
+            parts[name].append((gave[:, ::step].clone(), *torch.aminmax(given, dim=1)))
 
         return hook
 
@@ -263,7 +263,7 @@ def _find_shrinking(estimator, terms):
     found = []
     for term in terms:
         rows, grid = _sheet(estimator, term)
-        start = getattr(estimator.net_, "initial_norms", {}).get(term.layer, 0)
+        start = estimator.net_.initial_norms.get(term.layer, 0)
         if rows is None or not start or not _feels_scale(term.loss, rows.shape):
             continue
         norm = float(np.linalg.norm(rows.astype(float)))
@@ -292,7 +292,7 @@ def _feels_scale(loss, shape):
     for tensor in (*loss.parameters(), *loss.buffers()):
         vectors = vectors.to(tensor.device)
     with torch.no_grad():
-        values = [float(loss.eval()(scale * vectors)) for scale in (1, 3)]
+        values = [float(loss(scale * vectors)) for scale in (1, 3)]
     return not np.isclose(*values, rtol=1e-3, atol=1e-6)
 
 
