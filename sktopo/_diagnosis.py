@@ -15,6 +15,7 @@ from sktopo._forward import best_class, evaluate, images_at_once, run_in_batches
 from sktopo._images import slices
 from sktopo._modules import weight_rows
 from sktopo._warn import warn_user
+from sktopo.grid import Grid
 from sktopo.losses.reading import unit_responses
 from sktopo.networks import GRID
 
@@ -350,7 +351,9 @@ def _find_dead_inputs(estimator, terms, seen, n_images):
         f"Neighbours of a topographic layer are alike mostly in their weights of dead "
         f"inputs, which are the same for all of {n_images} training images looked at: "
         f"that costs nothing, and makes no responses alike ({_listed(found)})",
-        "ADVICE",
+        "Keep inputs alive (crop blank borders, use a backbone with batch norm such as "
+        '"lenet", or a smaller lr), or use a loss that gains little there: '
+        'topo_loss="as", or "ws" with its Euclidean distance.',
     )
 
 
@@ -360,7 +363,7 @@ def _sheet(estimator, term):
     grid = getattr(term.loss, "grid", None)
     if grid is None and term.layer == GRID:
         grid = estimator.grid_
-    fits = rows is not None and grid is not None and len(rows) == grid.n_units
+    fits = rows is not None and isinstance(grid, Grid) and len(rows) == grid.n_units
     return (rows, grid) if fits else (None, None)
 
 

@@ -325,6 +325,13 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         TypeError
             If X is sparse or a lazy frame, or if what a factory returns is no module
             or cannot be copied.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the model knows one answer only, or if a spatial loss was met by
+            cheating: units that all respond alike, weights that shrank, or neighbours
+            that are alike where nothing comes in.
         """
         going_on = self.warm_start and self.__sklearn_is_fitted__()
         if not going_on:
