@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,11 @@ from torch import nn
 
 from sktopo._forward import best_class, evaluate, images_at_once, run_in_batches
 from sktopo._images import slices
+from sktopo._modes import plain_modes
 from sktopo._modules import weight_rows
 from sktopo._warn import warn_user
 from sktopo.grid import Grid
-from sktopo.losses.reading import unit_responses
+from sktopo.losses.reading import CONVOLUTIONS, unit_responses
 from sktopo.networks import GRID
 
 N_IMAGES = 256
@@ -36,7 +38,7 @@ MOSTLY = 0.5
 _ROUNDING = 1e-6
 # Values of the images that are looked at.
 _MOST_VALUES = 2**24
-# Positions of a convolution that are read of each image.
+# At most so many positions of a convolution are read of each image.
 _N_POSITIONS = 16
 
 
@@ -124,12 +126,13 @@ def find_cheats(estimator, images):
     if not terms:
         return []
     layers = list(dict.fromkeys(term.layer for term in terms))
-    seen = _look(estimator, images, layers)
-    found = (
-        _find_collapse(seen, len(images)),
-        _find_shrinking(estimator, terms),
-        _find_dead_inputs(estimator, terms, seen, len(images)),
-    )
+    with plain_modes():
+        seen = _look(estimator, images, layers)
+        found = (
+            _find_collapse(seen, len(images)),
+            _find_shrinking(estimator, terms),
+            _find_dead_inputs(estimator, terms, seen, len(images)),
+        )
     return [finding for finding in found if finding is not None]
 
 
@@ -159,9 +162,9 @@ def _look(estimator, images, layers):
 
     def run(batch):
         with _recorded(network, layers) as parts:
-            network(batch.to(device))
+            answers = network(batch.to(device))
         names[:] = [name for name in parts if len(parts[name]) == 1]
-        return tuple(tensor for name in names for tensor in parts[name][0])
+        return answers, *(tensor for name in names for tensor in parts[name][0])
 
     kept, _ = run_in_batches(
         images,
@@ -169,7 +172,7 @@ def _look(estimator, images, layers):
         images_at_once(estimator.n_features_in_),
         estimator.pixel_range_,
         run,
-        lambda *parts: parts,
+        lambda answers, *parts: parts,
     )
     seen = {}
     for i, name in enumerate(names):
@@ -185,20 +188,24 @@ def _recorded(network, layers):
     parts = {name: [] for name in layers}
 
     def keep(name):
-        def hook(module, args, output):
+        def hook(module, args, kwargs, output):
+            given = next(iter((*args, *kwargs.values())))
+            if not isinstance(module, (nn.Linear, *CONVOLUTIONS)):
+                given = output  # it has no weights that read an input
             given, gave = (
                 unit_responses(values.float(), module, name, "per_image")
-                for values in (args[0], output)
+                for values in (given, output)
             )
             given, gave = (v if v.ndim == 3 else v[:, None] for v in (given, gave))
-            step = max(1, gave.shape[1] // _N_POSITIONS)
+            step = math.ceil(gave.shape[1] / _N_POSITIONS)
             parts[name].append((gave[:, ::step].clone(), *torch.aminmax(given, dim=1)))
 
         return hook
 
     with contextlib.ExitStack() as stack:
         for name in layers:
-            handle = network.get_submodule(name).register_forward_hook(keep(name))
+            layer = network.get_submodule(name)
+            handle = layer.register_forward_hook(keep(name), with_kwargs=True)
             stack.callback(handle.remove)
         yield parts
 
@@ -265,11 +272,13 @@ def _find_shrinking(estimator, terms):
     for term in terms:
         rows, grid = _sheet(estimator, term)
         start = estimator.net_.initial_norms.get(term.layer, 0)
-        if rows is None or not start or not _feels_scale(term.loss, rows.shape):
+        if rows is None:
             continue
         norm = float(np.linalg.norm(rows.astype(float)))
         cosine, _ = neighbor_cosine(rows, grid.edges)
-        if norm < SHRUNK * start * np.sqrt(np.clip(1 - cosine, 0, 1)):
+        by_alignment = np.sqrt(np.clip(1 - cosine, 0, 1))
+        shrunk = norm < SHRUNK * start * by_alignment
+        if shrunk and _feels_scale(term.loss, rows.shape):
             found.append(
                 f"{term.layer!r}: norm {norm:.3g}, at the start {start:.3g}, mean "
                 f"cosine of neighbours {cosine:.2f}"
@@ -286,10 +295,10 @@ def _find_shrinking(estimator, terms):
 
 def _feels_scale(loss, shape):
     """Whether a loss has another value for vectors of the same directions."""
-    generator = torch.Generator().manual_seed(0)
     if loss.source == "activations":
         shape = (32, shape[0])
-    vectors = torch.randn(shape, generator=generator)
+    vectors = torch.from_numpy(np.random.default_rng(0).standard_normal(shape))
+    vectors = vectors.float()
     for tensor in (*loss.parameters(), *loss.buffers()):
         vectors = vectors.to(tensor.device)
     with torch.no_grad():
