@@ -26,6 +26,7 @@ ORDER = [
         "_units",
         "_observed",
         "_estimator",
+        "_diagnosis",
     ),
     *("classifier", "encoder", "frozen", "_subject", "transformers", "metrics"),
     *("_evaluation", "robustness", "_measures", "scorers", "plotting"),
