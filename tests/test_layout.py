@@ -15,7 +15,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 # From the ground up: imports point only to what stands above.
 ORDER = [
     *("_warn", "_sklearn_private", "_torch_private", "_arrays", "_numbers"),
-    *("grid", "losses", "networks"),
+    *("grid", "_layers", "losses", "networks"),
     *("_images", "_labels", "_files", "_modes", "_forward", "_training", "_saving"),
     *("noise", "stimuli", "datasets", "_modules", "_units", "_observed", "_estimator"),
     *("classifier", "encoder", "frozen", "_subject", "transformers", "metrics"),
