@@ -60,7 +60,7 @@ class _Term:
 
 
 class TopographicLoss(nn.Module):
-    """Spatial losses of any layers of a torch network, for a training loop of one's own.
+    """Spatial losses of any layers of a torch network, in a training loop of one's own.
 
     Parameters
     ----------
@@ -111,8 +111,8 @@ class TopographicLoss(nn.Module):
     Notes
     -----
     **Once a pass.** Losses of weights need no hook and read what the weights are at the
-    call. Losses of activations read the outputs of the last forward pass of the attached
-    model, once: a call without a new pass raises. A layer that runs several times in a
+    call. Losses of activations read what the layers gave in the last forward pass of the
+    attached model, once: a call without a new pass raises. A layer that runs several times in a
     pass gives the mean of its values. Call the attached model itself (within any
     wrapper): a pass begins there. Of two passes before a call the last one counts.
     Checkpointed layers are read when they run first; reentrant checkpoints record no

@@ -18,7 +18,7 @@ from sktopo._torch_private import in_backward
 
 
 @dataclass
-class Output:
+class Output:  # numpydoc ignore=PR02
     """What a layer gave when it ran.
 
     Parameters
