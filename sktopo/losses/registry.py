@@ -8,12 +8,17 @@ from functools import partial
 
 from torch import nn
 
+from sktopo.losses.laplacian import LaplacianPyramid
+from sktopo.losses.pairwise import InverseDistance, SpatialCorrelation
 from sktopo.losses.similarity import ActivationSimilarity, WeightSimilarity
 
 LOSSES = {
     "ws": WeightSimilarity,
     "as": ActivationSimilarity,
     "as_untransposed": partial(ActivationSimilarity, layout="untransposed"),
+    "laplacian": LaplacianPyramid,
+    "spatial_correlation": SpatialCorrelation,
+    "inverse_distance": InverseDistance,
 }
 """A factory by name. A loss of this list needs no other line anywhere."""
 
