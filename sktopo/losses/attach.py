@@ -33,9 +33,9 @@ REDUCTIONS = {"sum": _sum, "mean": _mean, "none": dict}
 """What is made of the weighted terms."""
 
 _DEAF = (
-    "If it, or another model of its class, was compiled and run before "
-    "topo.attach(model), call torch.compiler.reset() first: hooks that come later are "
-    "not seen."
+    "If torch has compiled it, or another model of its class, without these hooks, "
+    "call torch.compiler.reset() after topo.attach(model), or set "
+    "torch._dynamo.config.skip_nnmodule_hook_guards = False before compiling."
 )
 
 
@@ -111,10 +111,10 @@ class TopographicLoss(nn.Module):
     Notes
     -----
     **Once a pass.** Losses of weights need no hook and read what the weights are at the
-    call. Losses of activations read what the layers gave in the last forward pass of the
-    attached model, once: a call without a new pass raises. A layer that runs several times in a
-    pass gives the mean of its values. Call the attached model itself (within any
-    wrapper): a pass begins there. Of two passes before a call the last one counts.
+    call. Losses of activations read what layers gave in the last forward pass of the
+    attached model, once: a call without a new pass raises. A layer that runs several
+    times in a pass gives the mean of its values. Call the attached model itself (within
+    any wrapper): a pass begins there. Of two passes before a call the last one counts.
     Checkpointed layers are read when they run first; reentrant checkpoints record no
     gradients there, which raises.
 
@@ -129,8 +129,10 @@ class TopographicLoss(nn.Module):
     no model of yours: `attach` it. The model's ``state_dict`` never changes.
 
     **Compiled models.** Attach first, then compile and run. What torch has compiled
-    before, of this model or another one of its class, does not see the hooks, and a
-    call raises: `torch.compiler.reset` lets it be compiled anew.
+    without the hooks, of this model or of another one of its class, does not see them,
+    and a call raises. `torch.compiler.reset` lets it be compiled anew; models of one
+    class with and without hooks side by side need
+    ``torch._dynamo.config.skip_nnmodule_hook_guards = False``.
 
     **Several devices.** With `torch.nn.parallel.DistributedDataParallel`, losses of
     weights are exact; those of activations are each process's own, of its part of the
