@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -270,15 +271,14 @@ def _image_robustness(evaluation, *, kinds, levels, kind, value_range, random_st
 
 
 def _expert_localization(evaluation, *, threshold):
-    grid_shape = evaluation.subject.grid.shape
     experts = expert_units(evaluation.activations, evaluation.y, threshold)
-    pooled = expert_localization(experts, grid_shape).pooled
+    pooled = expert_localization(experts, evaluation.subject.grid).pooled
     return 0.0 if np.isnan(pooled) else 1 - pooled
 
 
 def _functional_localization(evaluation, *, threshold):
-    grid_shape = evaluation.subject.grid.shape
-    table = functional_localization(evaluation.activations, grid_shape, [threshold])
+    grid = evaluation.subject.grid
+    table = functional_localization(evaluation.activations, grid, [threshold])
     ratio = table["ratio"].item()
     return 0.0 if np.isnan(ratio) else 1 - ratio
 
@@ -287,8 +287,8 @@ def _smoothness(evaluation, *, neighborhood, standardize):
     grid = evaluation.subject.grid
     if grid.n_units < 2:
         return 0.0
-    maps = evaluation.activations.reshape(-1, *grid.shape)
-    values = morans_i(maps, neighborhood or grid.neighborhood, standardize)
+    grid = replace(grid, neighborhood=neighborhood or grid.neighborhood)
+    values = morans_i(evaluation.activations, standardize=standardize, grid_shape=grid)
     defined = values[~np.isnan(values)]
     return defined.mean() if len(defined) else 0.0
 

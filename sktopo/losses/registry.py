@@ -22,7 +22,7 @@ LOSSES = {
 }
 """A factory by name. A loss of this list needs no other line anywhere."""
 
-DEFAULTS = {"neighborhood": "moore", "distance": None}
+DEFAULTS = {"neighborhood": "moore", "distance": None, "wrap": False}
 """What the estimators ask of any loss, and when they ask for nothing: the loss's own
 default is taken then."""
 
