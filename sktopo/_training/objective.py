@@ -143,6 +143,8 @@ class Objective(nn.Module):
         if not self.terms:
             return task, {"task_loss": task.item()}
         values = [term.value(network, outputs) for term in self.terms]
+        if self.training:
+            self._check_trained(values)
         if self.training and self.strength.measures:
             self._measure(network, task, values)
         lam = self.lam * self.strength.factor
@@ -152,6 +154,16 @@ class Objective(nn.Module):
         parts = {"task_loss": task, **dict(zip(self._term_names, values))}
         parts = {**parts, TOPO_LOSS: self._whole(values)}
         return loss, {**{k: v.item() for k, v in parts.items()}, LAM: lam}
+
+    def _check_trained(self, values):
+        """Raise a ValueError if a term is one that training cannot change."""
+        for term, value in zip(self.terms, values):
+            if torch.is_grad_enabled() and not value.requires_grad:
+                raise ValueError(
+                    f"The spatial loss of the layer {term.layer!r} would change "
+                    f"nothing: all that it depends on is frozen (requires_grad=False). "
+                    f"Let the layer be trained, or leave it out of topo_layers."
+                )
 
     def _whole(self, values):
         """The spatial loss of all terms, each by its weight."""
