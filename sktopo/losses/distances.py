@@ -200,15 +200,15 @@ class _WideMeanSquare(_WidePairs):
     @staticmethod
     def backward(ctx, grad):
         vectors, pairs, (bound,) = ctx.saved_tensors[0], ctx.pairs, ctx.settings
-        grad = grad / (len(pairs.first) * vectors.shape[1])
+        grad = 2 * (grad / (len(pairs.first) * vectors.shape[1]))
         if torch.is_grad_enabled():  # to be differentiated again
             step = pairs.steps(vectors)
-            step = torch.where(step.abs() <= bound, step, 0) * 2 * grad
+            step = torch.where(step.abs() <= bound, step, 0) * grad
             return _WidePairs.spread_again(vectors, pairs, step, -step), None, None
 
         def _slope(here, there):
             step = here - there
-            step = torch.where(step.abs() <= bound, step, 0).mul_(2).mul_(grad)
+            step = torch.where(step.abs() <= bound, step, 0).mul_(grad)
             return step, step
 
         return _WidePairs.spread(vectors, pairs, _slope, -1), None, None
