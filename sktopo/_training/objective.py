@@ -41,7 +41,8 @@ class Term:
         Name of the layer in the network.
     loss : nn.Module
         Its `source` says whether it is given the layer's weights, one row a unit, or
-        the layer's output in the forward pass of this step, one column a unit.
+        the layer's output in the forward pass of this step, one column a unit. A layer
+        that runs several times gives the mean.
     weight : float, default=1.0
         The loss's part of the whole.
     name : str, default="topo_loss"
@@ -55,11 +56,14 @@ class Term:
 
     def value(self, network, outputs):
         """The loss, before it is weighted."""
-        output = None
+        layer, given = network.get_submodule(self.layer), [None]
         if self.loss.source == "activations":
-            output = only_output(outputs, self.layer)
-        layer = network.get_submodule(self.layer)
-        return term_value(self.loss, layer, self.layer, output, conv="pooled")
+            given = outputs[self.layer] or given  # which is an error
+        values = [
+            term_value(self.loss, layer, self.layer, output, conv="pooled")
+            for output in given
+        ]
+        return sum(values[1:], values[0]) / len(values)
 
 
 class Objective(nn.Module):
@@ -201,14 +205,3 @@ def outputs_of(network, layers):
             handle = network.get_submodule(name).register_forward_hook(keep(name))
             stack.callback(handle.remove)
         yield outputs
-
-
-def only_output(outputs, layer):
-    """What a layer gave, or a ValueError unless it ran once."""
-    if len(outputs[layer]) != 1:
-        raise ValueError(
-            f"The layer {layer!r} ran {len(outputs[layer])} times as images went "
-            f"through the network; a spatial loss of responses needs a layer that runs "
-            f"once, through its module's call."
-        )
-    return outputs[layer][0]
