@@ -158,12 +158,15 @@ def augment_batch(
     try:
         named = inspect.signature(change).parameters
     except (TypeError, ValueError):  # it does not say what it takes
-        named = ()
-    given = {name: value for name, value in settings.items() if name in named}
+        named = {}
+    if not any(p.kind is p.VAR_KEYWORD for p in named.values()):
+        settings = {name: v for name, v in settings.items() if name in named}
     images = images.float()
-    changed = change(images, **given)
+    changed = change(images, **settings)
     if not isinstance(changed, Tensor) or changed.shape != images.shape:
-        found = getattr(changed, "shape", type(changed).__name__)
+        found = type(changed).__name__
+        if isinstance(changed, Tensor):
+            found = tuple(changed.shape)
         raise ValueError(
             f"augment must give a tensor of the shape of the images, "
             f"{tuple(images.shape)}; {augment!r} gave {found}."
