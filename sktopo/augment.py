@@ -36,16 +36,18 @@ def default_augmentation(
         your own.
     """
     low, high = value_range
-
-    def draw(least, most):
-        drawn = torch.rand(len(images), 1, 1, 1, generator=generator, device="cpu")
-        return (least + (most - least) * drawn).to(images.device)
-
     images = _shift(images, generator)
-    images = torch.where(draw(0, 1) < 0.5, images.flip(3), images)
+    mirrored, contrast, brightness = _draw(3, images, generator)
+    images = torch.where(mirrored < 0.5, images.flip(3), images)
     means = images.mean(dim=(1, 2, 3), keepdim=True)
-    brightness = draw(-0.1, 0.1) * (high - low)
-    return (means + draw(0.8, 1.2) * (images - means) + brightness).clamp(low, high)
+    images = means + (0.8 + 0.4 * contrast) * (images - means)
+    return (images + (0.2 * brightness - 0.1) * (high - low)).clamp(low, high)
+
+
+def _draw(n_numbers, images, generator):
+    """Numbers from 0 to 1 for each image."""
+    shape = (n_numbers, len(images), 1, 1, 1)
+    return torch.rand(shape, generator=generator, device="cpu").to(images.device)
 
 
 def _shift(images, generator):
