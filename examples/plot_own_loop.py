@@ -96,7 +96,7 @@ for column, (name, model) in enumerate(frozen.items()):
                 model,
                 X_test[[image]],
                 layer=layer,
-                titles=[f"{name}, {layer}, a {y_test[image]}"],
+                titles=[f"{name}, {layer[:6]}, digit {y_test[image]}"],
                 ax=axes[2 * row + image, column],
             )
 
