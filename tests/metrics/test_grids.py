@@ -127,7 +127,9 @@ def test_morans_i_equals_esda_on_a_torus(shape, neighborhood, rng):
         neighbors[unit] = sorted(around - {unit})
     weights = W(neighbors, silence_warnings=True)
     maps = rng.normal(size=(4, *shape)).cumsum(axis=2)
-    with np.errstate(invalid="ignore"):  # of the variance, if all are neighbours
+    with np.errstate(
+        invalid="ignore", divide="ignore"
+    ):  # of the variance, if all are neighbours
         oracle = [
             esda.Moran(m.ravel(), weights, transformation="B", permutations=0).I
             for m in maps
