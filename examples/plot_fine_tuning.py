@@ -11,7 +11,7 @@ a few steps more. `FrozenNetwork` shows it as it was, and the classifier as it i
 # -----------------
 # Torchvision's resnet18, as it is left by somebody's training: here by a few steps on the
 # digits. Weights that were published would come with
-# ``torchvision.models.resnet18(weights="DEFAULT")``, and all below would be the same.
+# ``torchvision.models.resnet18(weights="DEFAULT")``, for images of three channels.
 
 import copy
 import os
