@@ -11,7 +11,7 @@ a few steps more. `FrozenNetwork` shows it as it was, and the classifier as it i
 # -----------------
 # Torchvision's resnet18, as it is left by somebody's training: here by a few steps on the
 # digits. Weights that were published would come with
-# ``torchvision.models.resnet18(weights="DEFAULT")``, and all below would be the same.
+# ``torchvision.models.resnet18(weights="DEFAULT")``, for images of three channels.
 
 import copy
 import os
@@ -32,12 +32,12 @@ from sktopo.plotting import GridMapDisplay
 
 torch.set_num_threads(1)
 SHORT = os.environ.get("SKTOPO_EXAMPLES") == "short"  # as run by the tests
-BATCH_SIZE, N_STEPS = (8, 2) if SHORT else (32, 50)
+BATCH_SIZE, N_STEPS = (8, 2) if SHORT else (32, 40)
 
 X, y = load_digits_images("train", return_X_y=True)
 X_test, y_test = load_digits_images("test", return_X_y=True)
 X, X_test = (images / np.float32(X.max()) for images in (X, X_test))
-n = BATCH_SIZE * N_STEPS // 2  # for each training: two passes over half of the images
+n = BATCH_SIZE * N_STEPS // 2  # for each training: two passes, over other images
 first, second = slice(0, n), slice(len(X) - n, None)
 if SHORT:
     X_test, y_test = X_test[:20], y_test[:20]
@@ -134,7 +134,7 @@ plt.show()
 # each other: Moran's I is about that of chance, -1 / (units - 1). With the spatial loss
 # both layers are maps.
 #
-# One network of each kind, a few steps and 360 test images: that a map appears is plain
+# One network of each kind, a few steps and 450 test images: that a map appears is plain
 # here, what it costs in accuracy is not. A difference of a few percent between the columns
 # is within what another seed would change, and each tuned model has seen images that the
 # first network has not. Compare over seeds (`TopographicStudy`), and train for longer.
