@@ -1,0 +1,182 @@
+"""The comparison of losses: what it asks, by simulated results."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from sktopo._measures.results import write_parameter
+from sktopo.replication import _contrasts as contrasts
+from sktopo.replication._comparison import LOSSES, SIMPLER, STRENGTHS, with_ws
+from sktopo.study.statistics import holm
+
+SEEDS = range(100, 105)
+CELLS = [
+    ("control", 0.0),
+    *((name, lam) for name in LOSSES for lam in STRENGTHS),
+    *((name, 0.0) for name in SIMPLER),
+    *((with_ws(name), 0.2) for name in SIMPLER),
+]
+ROWS = [
+    ("performance", "accuracy", ""),
+    ("smoothness", "morans_i", write_parameter(neighborhood="moore")),
+    ("smoothness", "morans_i", write_parameter(neighborhood="von_neumann")),
+    ("selectivity", "n_experts", ""),
+    ("selectivity", "experts_entropy", ""),
+    ("localization", "distance_ratio", write_parameter(threshold=0.5)),
+    *(
+        (
+            "robustness",
+            "accuracy_under_noise",
+            write_parameter(noise="weight", layers="head", scale=scale, mean_up_to=1.0),
+        )
+        for scale in ("std", "absolute")
+    ),
+    *(
+        (
+            "robustness",
+            "accuracy_change",
+            write_parameter(noise="image", kind=k, level=v),
+        )
+        for k in ("white", "pink", "salt_and_pepper")
+        for v in (0.1, 0.2)
+    ),
+    (
+        "robustness",
+        "accuracy_under_pruning",
+        write_parameter(pruning="random", mean_up_to=1.0),
+    ),
+]
+UNDER_NOISE = ("accuracy_under_noise", "accuracy_under_pruning", "accuracy_change")
+
+
+def simulated(rng, spread=1e-3):
+    """Accuracy .8, changes of -.3, all else .5, and Moran's I as large as lam / 2."""
+    level = {"accuracy": 0.8, "accuracy_change": -0.3}
+    rows = [
+        (*cell, seed, *row, lam / 2 if row[1] == "morans_i" else level.get(row[1], 0.5))
+        for cell in CELLS
+        for lam in [cell[1]]
+        for seed in SEEDS
+        for row in ROWS
+    ]
+    names = ["condition", "lam", "seed", "group", "measure", "parameter", "value"]
+    table = pd.DataFrame(rows, columns=names).assign(n=10)
+    noise = rng.normal(scale=spread, size=len(table))
+    return table.assign(value=table["value"] + noise * (table["measure"] != "morans_i"))
+
+
+def shifted(table, shift, measures=UNDER_NOISE, **where):
+    """The table with the values of some rows moved."""
+    chosen = table["measure"].isin(measures)
+    for column, value in where.items():
+        chosen &= table[column].eq(value)
+    assert chosen.any()
+    return table.assign(value=table["value"] + shift * chosen)
+
+
+def test_nothing_is_ahead_where_nothing_differs(rng):
+    table = contrasts.against_simpler(simulated(rng))
+    assert len(table) == len(LOSSES) * len(contrasts.PERTURBATIONS)
+    assert set(table["reading"]) == {"open"}
+    assert table["n"].eq(5).all()
+    assert_allclose(table["p_holm"], holm(table["p"]))
+
+
+def test_ahead_is_ahead_of_every_rival(rng):
+    """One rival that is as good, and a loss is not ahead; the others are."""
+    better = shifted(simulated(rng), 0.1, condition="ws", lam=0.2)
+    table = contrasts.against_simpler(better).set_index("condition")
+    assert set(table.loc["ws", "reading"]) == {"ahead"}
+    assert_allclose(table.loc["ws", "difference"], 0.1, atol=3e-3)
+    assert set(table.drop("ws")["reading"]) == {"open"}
+    assert (table.loc["ws", "p_holm"] < 0.01).all()
+    equalled = shifted(better, 0.1, condition="adamw_0.1")
+    table = contrasts.against_simpler(equalled).set_index("condition")
+    assert set(table.loc["ws", "reading"]) == {"open"}
+    assert set(table["rival"]) == {"adamw_0.1"}
+    assert set(table.drop("ws")["reading"]) == {"behind"}
+    assert_allclose(table.drop("ws")["difference"], -0.1, atol=3e-3)
+
+
+def test_a_difference_too_small_to_matter_is_open(rng):
+    better = shifted(simulated(rng, 1e-5), 0.01, condition="ws", lam=0.2)
+    table = contrasts.against_simpler(better).set_index("condition")
+    assert set(table.loc["ws", "reading"]) == {"open"}
+
+
+def test_other_strengths_do_not_count(rng):
+    better = shifted(simulated(rng), 0.1, condition="ws", lam=1.0)
+    assert set(contrasts.against_simpler(better)["reading"]) == {"open"}
+
+
+def test_accuracy_under_image_noise_is_clean_accuracy_and_its_change(rng):
+    models = contrasts.outcomes(simulated(rng, 0))
+    assert_allclose(models["white"], 0.5)
+    assert_allclose(models["weight_noise"], 0.5)
+    assert len(models) == len(CELLS) * len(SEEDS)
+
+
+def test_clean_accuracy_stands_beside(rng):
+    worse = shifted(simulated(rng), -0.05, ["accuracy"], condition="as", lam=0.2)
+    table = contrasts.against_simpler(worse).set_index("condition")
+    assert_allclose(table.loc["as", "accuracy"], -0.05, atol=3e-3)
+    assert_allclose(table.loc["ws", "accuracy"], 0, atol=3e-3)
+
+
+def test_ws_on_top_is_against_the_means_alone(rng):
+    better = shifted(simulated(rng), 0.1, condition="ws_white_noise")
+    better = shifted(better, 0.2, condition="control")
+    table = contrasts.on_top(better).set_index("condition")
+    assert set(table.index) == {with_ws(name) for name in SIMPLER}
+    assert set(table.loc["ws_white_noise", "reading"]) == {"ahead"}
+    assert set(table.loc["ws_white_noise", "rival"]) == {"white_noise"}
+    assert set(table.drop("ws_white_noise")["reading"]) == {"open"}
+
+
+def test_a_value_that_is_missing_is_not_a_value(rng):
+    table = simulated(rng)
+    gone = table["measure"].eq("n_experts") & table["seed"].eq(100)
+    table.loc[gone, "value"] = np.nan
+    found = contrasts.overview(table)
+    n = found.set_index(["condition", "lam", "outcome"])["n"].unstack()
+    assert n["n_experts"].eq(4).all()
+    assert n["accuracy"].eq(5).all()
+
+
+def test_differences_from_the_control_are_within_seeds(rng):
+    found = contrasts.overview(shifted(simulated(rng, 0), 0.1, condition="ws", lam=1))
+    found = found.set_index(["condition", "lam", "outcome"])
+    assert_allclose(found.loc[("ws", 1.0, "white"), "difference"], 0.1)
+    assert_allclose(found.loc[("ws", 0.2, "white"), "difference"], 0)
+
+
+def test_equal_smoothness_is_between_two_strengths(rng):
+    """Moran's I is 0, .025, .1 and .5 here, so .2 is a quarter from .1 to .5."""
+    table = simulated(rng, 0)
+    table = shifted(table, 0.1, ["accuracy"], condition="ws", lam=1.0)
+    table = shifted(table, -1.0, ["morans_i"], condition="as", lam=1.0)
+    found = contrasts.equal_smoothness(table)
+    found = found.set_index(["level", "condition", "outcome"])
+    ws = found.loc[(0.2, "ws", "accuracy")]
+    assert_allclose(ws["mean"], 0.8 + 0.1 / 4)
+    assert_allclose(ws["difference"], 0.1 / 4)
+    assert (ws["n"], ws["n_undefined"]) == (5, 0)
+    never = found.loc[(0.2, "as", "accuracy")]
+    assert (never["n"], never["n_undefined"]) == (0, 5)
+    assert np.isnan(never["mean"])
+
+
+@pytest.mark.parametrize(
+    ("smoothness", "wanted"),
+    [
+        ([0, 1, 2], 0.5),
+        ([0, 0.5, 2], 1.0),
+        ([0, 2, 0, 2], 0.25),
+        ([1, 2, 3], np.nan),
+        ([1, 0.2, 0.9], 1 + 3 / 7),
+    ],
+)
+def test_the_first_rise_through_the_level(smoothness, wanted):
+    path = pd.DataFrame({"morans_i": smoothness, "x": np.arange(len(smoothness)) * 1.0})
+    assert_allclose(contrasts.interpolate(path, 0.5)["x"], wanted)
