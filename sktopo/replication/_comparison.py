@@ -34,7 +34,7 @@ SIMPLER = {
 }
 CALIBRATED = {"lam_mode": "calibrated"}
 # What the models of each network share; epochs are 10.
-NETWORKS = {"small": {"backbone": "small", "lr": 3e-3}, "default": {}}
+BACKBONES = {"small": {"backbone": "small", "lr": 3e-3}, "default": {}}
 SETTINGS = {"grid_shape": (11, 11), "dropout": 0.5, "batch_size": 64}
 SEEDS = {"small": 5, "default": 3}
 
@@ -44,14 +44,14 @@ def with_ws(name: str) -> str:
     return f"ws_{name}"
 
 
-def conditions(network: str) -> dict[str, dict]:
+def conditions(backbone: str) -> dict[str, dict]:
     """The conditions of a network's comparison beside the control.
 
     Parameters
     ----------
-    network : {"small", "default"}
-        The network. The default one has fewer: each loss at strength .2, WS at 1, and
-        two of the simpler means.
+    backbone : {"small", "default"}
+        The network. The default one has fewer: each loss at strength 0.2, WS at 1,
+        weight decay of 0.1, and white noise without and with WS.
 
     Returns
     -------
@@ -65,16 +65,17 @@ def conditions(network: str) -> dict[str, dict]:
         for name, settings in SIMPLER.items()
     }
     losses = {name: {**settings, **CALIBRATED} for name, settings in LOSSES.items()}
-    if network == "small":
-        return {**losses, **simpler, **both}
-    at_one_strength = {n: {**loss, "lam": STRENGTH} for n, loss in losses.items()}
+    found = {**losses, **simpler, **both}
+    if backbone == "small":
+        return found
+    at_one = {name: {**loss, "lam": STRENGTH} for name, loss in losses.items()}
     strong = {"ws_strong": {**losses["ws"], "lam": STRENGTHS[-1]}}
-    few = ("adamw_0.1", "white_noise")
-    return {**at_one_strength, **strong, **{name: simpler[name] for name in few}}
+    few = ("adamw_0.1", "white_noise", with_ws("white_noise"))
+    return {**at_one, **strong, **{name: found[name] for name in few}}
 
 
 def comparison(
-    network: str = "small",
+    backbone: str = "small",
     *,
     epochs: int = 10,
     **settings,
@@ -85,11 +86,11 @@ def comparison(
     weight decay by AdamW (0.01 and 0.1) and training with white noise of level 0.1,
     without a spatial loss and with WS at strength 0.2. Five seeds each. On the default
     network: control, each loss at strength 0.2, WS at 1 ("ws_strong"), weight decay of
-    0.1, and white noise. Three seeds each.
+    0.1, and white noise without and with WS at 0.2. Three seeds each.
 
     Parameters
     ----------
-    network : {"small", "default"}, default="small"
+    backbone : {"small", "default"}, default="small"
         The paper's network for MNIST with lr 0.003, or the classifier's default one
         with its default lr.
     epochs : int, default=10
@@ -105,7 +106,7 @@ def comparison(
     Raises
     ------
     ValueError
-        On an unknown network.
+        On an unknown backbone.
 
     Examples
     --------
@@ -113,20 +114,21 @@ def comparison(
     >>> len(comparison().cells())
     125
     """
-    if network not in NETWORKS:
+    if backbone not in BACKBONES:
         raise ValueError(
-            f"network must be one of {', '.join(map(repr, NETWORKS))}; got {network!r}."
+            f"backbone must be one of {', '.join(map(repr, BACKBONES))}; got "
+            f"{backbone!r}."
         )
     estimator = TopographicCNNClassifier(
-        max_epochs=epochs, **SETTINGS, **NETWORKS[network]
+        max_epochs=epochs, **SETTINGS, **BACKBONES[backbone]
     )
     return TopographicStudy(
         estimator,
         topo_losses=(),
         **{
             "lams": STRENGTHS,
-            "n_seeds": SEEDS[network],
-            "conditions": conditions(network),
+            "n_seeds": SEEDS[backbone],
+            "conditions": conditions(backbone),
             **settings,
         },
     )
