@@ -17,6 +17,7 @@ from sktopo._images import image_statistics
 from sktopo._modes import plain_modes
 from sktopo._sklearn_private import Interval, StrOptions, one_of, validate_params
 from sktopo._training import (
+    LAM_MODES,
     OPTIMIZERS,
     ImageDataset,
     NonFiniteTrainingError,
@@ -30,8 +31,9 @@ from sktopo._training.making import (
     make_net,
     make_objective,
 )
+from sktopo.augment import AUGMENTATIONS
 from sktopo.grid import NEIGHBORHOODS, Grid
-from sktopo.losses import DISTANCES, LOSSES, ActivationSimilarity
+from sktopo.losses import DISTANCES, LOSSES
 from sktopo.networks import BACKBONES, auto_backbone, make_network
 
 _FROM_ZERO = Interval(Real, 0, None, closed="left")
@@ -39,9 +41,13 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 CONSTRAINTS = {
     "topo_loss": [one_of(LOSSES), callable, None],
     "lam": [_FROM_ZERO],
+    "lam_mode": [one_of(LAM_MODES)],
+    "topo_layers": [str, list, tuple, dict, None],
+    "loss_params": [dict, None],
     "distance": [one_of(DISTANCES), None],
     "grid_shape": [tuple, list],
     "neighborhood": [one_of(NEIGHBORHOODS)],
+    "wrap": ["boolean"],
     "backbone": [one_of(BACKBONES, {"auto": auto_backbone}), callable],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "image_shape": [tuple, list, None],
@@ -49,7 +55,8 @@ CONSTRAINTS = {
     "max_epochs": [_COUNT, StrOptions({"auto"})],
     "batch_size": [_COUNT],
     "lr": [Interval(Real, 0, None, closed="neither")],
-    "optimizer": [one_of(OPTIMIZERS)],
+    "augment": [one_of(AUGMENTATIONS), callable, None],
+    "optimizer": [one_of(OPTIMIZERS), callable],
     "weight_decay": [_FROM_ZERO],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -134,11 +141,13 @@ def train(estimator, images, epochs, going_on, task, n_outputs):
     """
     with plain_modes():
         if going_on:
+            _saving.check_loaded(estimator)
             check_structure(estimator)
             net = estimator.net_
         else:
             net = _new_net(estimator, images.X, task, n_outputs)
-        estimator.grid_ = Grid(estimator.grid_shape, estimator.neighborhood)
+        grid = estimator.grid_shape, estimator.neighborhood, estimator.wrap
+        estimator.grid_ = Grid(*grid)
         configure(net, estimator)
         train_set, valid_set = _split(estimator, images, net.split_seed)
         _check_single_images(net, train_set)
@@ -176,8 +185,8 @@ def _new_net(estimator, X, task, n_outputs):
             std=torch.from_numpy(std),
             generator=torch.Generator().manual_seed(seeds.dropout),
         )
-        objective = make_objective(estimator, task)
-        return make_net(estimator, module, objective, seeds.shuffling, seeds.split)
+        objective = make_objective(estimator, task, module, seeds.split)
+        return make_net(estimator, module, objective, seeds)
 
 
 def _split(estimator, images, seed):
@@ -223,8 +232,9 @@ def _check_single_images(net, train_set):
     cause = None
     if any(isinstance(module, norms) for module in net.module_.modules()):
         cause = "A backbone with batch norm"
-    if any(isinstance(t.loss, ActivationSimilarity) for t in net.criterion_.terms):
-        cause = "Activation similarity"
+    for term in net.criterion_.terms:
+        if getattr(term.loss, "min_images", 1) > 1:
+            cause = f"The spatial loss {type(term.loss).__name__}"
     if cause:
         raise ValueError(
             f"{cause} cannot train on batches of one image; use batch_size=2 or "
@@ -246,6 +256,17 @@ def fitted_net(estimator, name):
     return estimator.net_
 
 
+def best_epoch(estimator):
+    """The epoch that early stopping restored, or an AttributeError."""
+    found = fitted_net(estimator, "best_epoch_").best_epoch
+    if found is None:
+        raise AttributeError(
+            f"{type(estimator).__name__} has no best_epoch_: it was not trained last "
+            f"by fit with early_stopping=True."
+        )
+    return found
+
+
 def layer_weights(estimator, layer, name):
     """A copy of the weights of a layer, for the attribute `name`."""
     weight = fitted_net(estimator, name).module_.get_submodule(layer).weight
@@ -254,17 +275,10 @@ def layer_weights(estimator, layer, name):
 
 def history_table(net):
     """One row an epoch, as `history_` is described."""
-    columns = {
-        "epoch": "epoch",
-        "train_loss": "loss",
-        "task_loss": "task_loss",
-        "topo_loss": "topo_loss",
-        "valid_accuracy": "valid_accuracy",
-        "dur": "duration",
-    }
-    table = pd.DataFrame(list(net.history))
-    kept = [c for c in columns if c in table or c == "topo_loss"]
-    return table.reindex(columns=kept).rename(columns=columns)
+    table = pd.DataFrame(list(net.history)).select_dtypes("number")
+    first = ["epoch", "train_loss", "task_loss", "topo_loss"]
+    table = table.reindex(columns=list(dict.fromkeys([*first, *table])))
+    return table.rename(columns={"train_loss": "loss", "dur": "duration"})
 
 
 # --------------------------------------------------------------------------- keeping

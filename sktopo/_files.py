@@ -51,8 +51,8 @@ def encode(value, name, other=None):
     name : str
         What it is called in errors.
     other : callable, default=None
-        Gives what is no plain value a form. None: callables go by their name, and all
-        else is refused.
+        Gives what is no plain value a form. None: callables go by their name, arrays of
+        numbers by their values, and all else is refused.
 
     Returns
     -------
@@ -76,6 +76,9 @@ def encode(value, name, other=None):
         }
     if other is not None:
         return other(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        values = encode(value.tolist(), name)
+        return {"array": {"dtype": value.dtype.str, "values": values}}
     if callable(value):
         return {"callable": name_of(value)}
     raise TypeError(

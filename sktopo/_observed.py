@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from sktopo import _training
 from sktopo._forward import images_at_once, run_in_batches
+from sktopo._layers import find_layer
 from sktopo._modes import plain_modes
-from sktopo._modules import as_numpy, find_layer, plain_copy, weight_rows
+from sktopo._modules import as_numpy, plain_copy, weight_rows
 from sktopo._units import Units
 from sktopo.grid import Grid, sheet_shape
 from sktopo.networks import GRID, Head

@@ -27,7 +27,7 @@ from sktopo._images import as_chw
 from sktopo._labels import decode_labels, encode_labels
 from sktopo._modes import plain_modes
 from sktopo._sklearn_private import validate_params
-from sktopo._training import CrossEntropy, Objective, seeded_initialisation
+from sktopo._training import CrossEntropy, Objective, Seeds, seeded_initialisation
 from sktopo._training.making import make_net, make_objective, structure_of
 from sktopo.grid import Grid
 from sktopo.networks import Head, make_network
@@ -40,6 +40,10 @@ _KEY = "sktopo"
 _LARGEST_HEADER = 100_000_000
 
 
+# Parameters that may be callables of the user's own, which `load` is given again.
+GIVEN = ("backbone", "topo_loss", "augment", "optimizer")
+
+
 class NotLoaded:
     """Stands for a callable that a file names and does not hold."""
 
@@ -47,11 +51,7 @@ class NotLoaded:
         self.name = name
 
     def __call__(self, *args, **kwargs):
-        raise ValueError(
-            f"The file that this model was loaded from names its topo_loss, "
-            f"{self.name}, and does not hold it. To train on, give it: "
-            f"load(path, topo_loss=...), or set_params(topo_loss=...)."
-        )
+        raise ValueError(f"{self.name} was not loaded.")
 
     def __repr__(self):
         return f"NotLoaded({self.name!r})"
@@ -112,13 +112,12 @@ class _InMemory:
 
 def _check_readable(estimator, tensors, document):
     """Raise a ValueError unless `load` would give this very model."""
-    names = ("backbone", "topo_loss")
-    own = {n: v for n in names if callable(v := getattr(estimator, n))}
+    own = {n: v for n in GIVEN if callable(v := getattr(estimator, n))}
     try:
         again = _read(
             type(estimator),
             _InMemory(tensors, document),
-            {**dict.fromkeys(names), **own},
+            {**dict.fromkeys(GIVEN), **own},
             callbacks=None,
             device=str(estimator.net_.device),
         )
@@ -222,18 +221,36 @@ def _describe(estimator):
     return {
         "format": FORMAT,
         "versions": LIBRARY_VERSIONS,
-        "parameters": {name: encode(value, name) for name, value in parameters.items()},
+        "parameters": {
+            name: _encode(name, value) for name, value in parameters.items()
+        },
         "callbacks": [name_of(callback) for callback in callbacks],
         "classes": encode_labels(estimator.classes_),
         "image_shape": list(estimator.image_shape_),
         "pixel_range": [float(value) for value in estimator.pixel_range_],
         "neighborhood": estimator.grid_.neighborhood,
+        "wrap": estimator.grid_.wrap,
         "feature_names": None if names is None else names.tolist(),
         "history": [_plain_numbers(epoch) for epoch in net.history],
         "split_seed": int(net.split_seed),
+        "best_epoch": net.best_epoch,
         # where random numbers go on; the generators' states differ between versions
         "next_seed": zlib.crc32(states),
     }
+
+
+def _encode(name, value):
+    """A parameter; a callable that was not loaded keeps its name."""
+    if isinstance(value, NotLoaded):
+        return {"callable": value.name}
+    encoded = encode(value, name)
+    if name not in GIVEN and '"callable"' in json.dumps(encoded):
+        raise TypeError(
+            f"{name} holds a callable, which a file cannot hold. Give the loss as a "
+            f"functools.partial that holds it (topo_loss=...), or keep the model by "
+            f"pickle."
+        )
+    return encoded
 
 
 def _plain_numbers(epoch):
@@ -261,7 +278,7 @@ def _answers(estimator):
 # --------------------------------------------------------------------- reading
 
 
-def load(cls, path, backbone, topo_loss, callbacks, device):
+def load(cls, path, given, callbacks, device):
     """The classifier in a file; see `TopographicCNNClassifier.load`."""
     path = os.fspath(path)
     if not os.path.exists(path):
@@ -270,7 +287,6 @@ def load(cls, path, backbone, topo_loss, callbacks, device):
         raise ValueError(f"{path} is not a file.")
     try:
         with safe_open(path, framework="numpy") as file, plain_modes():
-            given = {"backbone": backbone, "topo_loss": topo_loss}
             estimator = _read(cls, file, given, callbacks, device)
             if callable(estimator.backbone):
                 _check_answers(estimator, file)
@@ -355,6 +371,8 @@ def _rebuild(cls, document, given, callbacks, device):
                 f"{document['versions']['sktopo']}"
             )
         parameters = {name: _decode(value) for name, value in encoded.items()}
+        if isinstance(parameters.get("optimizer"), NotLoaded):
+            parameters["optimizer"] = _of_torch(parameters["optimizer"])
     for name, value in given.items():
         saved = parameters.get(name)
         if value is not None and not callable(value):
@@ -367,7 +385,7 @@ def _rebuild(cls, document, given, callbacks, device):
                     f"The model has a backbone of its own, {saved.name}, and its file "
                     f"holds no code. Give it: load(path, backbone=...)."
                 )
-        elif value is not None:
+        elif value is not None and value is not saved:
             raise ValueError(
                 f"The saved model has {name}={saved!r}; load() takes {name} only for "
                 f"callables, which a file cannot hold. Leave it out."
@@ -381,7 +399,8 @@ def _rebuild(cls, document, given, callbacks, device):
         estimator.classes_ = decode_labels(document["classes"])
         estimator.image_shape_ = as_chw(document["image_shape"])
         estimator.n_features_in_ = math.prod(estimator.image_shape_)
-        estimator.grid_ = Grid(estimator.grid_shape, document["neighborhood"])
+        grid = document["neighborhood"], bool(document.get("wrap", False))
+        estimator.grid_ = Grid(estimator.grid_shape, *grid)
         low, high = (float(_number(value)) for value in document["pixel_range"])
         if low > high:
             raise ValueError(f"pixel range {low} to {high}")
@@ -399,6 +418,9 @@ def _restore(estimator, file, document):
     """Give the estimator its net, once each tensor was seen to fit."""
     with _as_bad_file("its description"):
         split_seed = _seed(document["split_seed"])
+        best_epoch = document.get("best_epoch")
+        if best_epoch is not None:
+            best_epoch = int(_number(best_epoch))
     with _as_bad_file("its history"):
         history = History(
             {**{k: _number(v) for k, v in epoch.items()}, "batches": []}
@@ -406,9 +428,8 @@ def _restore(estimator, file, document):
         )
         if not history or "task_loss" not in history[-1]:
             raise ValueError("no finished epoch")
-        shuffling, dropout = np.random.SeedSequence(
-            _seed(document["next_seed"])
-        ).generate_state(2)
+        sequence = np.random.SeedSequence(_seed(document["next_seed"]))
+        shuffling, dropout, augmentation = sequence.generate_state(3).tolist()
     module = _empty_network(estimator)
     tensors = _read_tensors(file, "module", module.state_dict())
     if module.mean.is_meta:
@@ -416,16 +437,19 @@ def _restore(estimator, file, document):
     module.load_state_dict(tensors)
     if not bool((module.std > 0).all()):
         raise _BadFileError("a standard deviation of its images is not positive.")
-    module.generator = torch.Generator().manual_seed(int(dropout))
+    module.generator = torch.Generator().manual_seed(dropout)
     if isinstance(estimator.topo_loss, NotLoaded):
         objective = Objective(CrossEntropy())
     else:
         with seeded_initialisation(0):
-            objective = make_objective(estimator, CrossEntropy())
+            objective = make_objective(estimator, CrossEntropy(), module, split_seed)
         wanted = objective.state_dict()
         objective.load_state_dict(_read_tensors(file, "criterion", wanted))
-    net = make_net(estimator, module, objective, int(shuffling), split_seed)
-    net.history_ = history
+    seeds = Seeds(0, shuffling, dropout, split_seed, augmentation)
+    # without its optimizer a model predicts, and is not trained on
+    optimizer = "sgd" if isinstance(estimator.optimizer, NotLoaded) else None
+    net = make_net(estimator, module, objective, seeds, optimizer)
+    net.history_, net.best_epoch = history, best_epoch
     estimator.net_ = net
 
 
@@ -511,11 +535,32 @@ def _decode(value):
         return tuple(_decode(v) for v in content)
     if kind == "dict":
         return {_decode(k): _decode(v) for k, v in content}
+    if kind == "array":
+        return np.array(_decode(content["values"]), dtype=_text(content["dtype"]))
     if kind == "float":
         return float(_text(content))
     if kind == "callable":
         return NotLoaded(_text(content))
     raise ValueError(f"unknown kind {kind!r}")
+
+
+def _of_torch(optimizer):
+    """The optimizer of torch that a file names; another one stays not loaded."""
+    found = getattr(torch.optim, optimizer.name.rpartition(".")[2], None)
+    is_one = isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
+    return found if is_one and name_of(found) == optimizer.name else optimizer
+
+
+def check_loaded(estimator):
+    """Raise a ValueError if training needs a callable that was not loaded."""
+    for name in GIVEN:
+        value = getattr(estimator, name)
+        if isinstance(value, NotLoaded):
+            raise ValueError(
+                f"The file that this model was loaded from names its {name}, "
+                f"{value.name}, and does not hold it. To train on, give it: "
+                f"load(path, {name}=...)."
+            )
 
 
 def _text(value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -42,39 +42,59 @@ from sktopo.networks import Head
 class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     """CNN classifier whose penultimate units stand on a grid, neighbours alike.
 
-    The units of the grid layer are trained with
-    ``cross_entropy + lam * topo_loss``, where the spatial loss asks that neighbouring
-    units be alike in their incoming weights (WS) or in their responses (AS).
-    `transform` gives the pre-ReLU responses of the grid.
+    The network is trained with ``cross_entropy + lam * topo_loss``, where the spatial
+    loss asks that neighbouring units of the grid layer, or of other layers too, be
+    alike in their incoming weights or in their responses. `transform` gives the
+    pre-ReLU responses of the grid.
 
     Parameters
     ----------
-    topo_loss : {"ws", "as", "as_untransposed"}, callable or None, default="ws"
-        The spatial loss: weight similarity, activation similarity, or the layout that
-        the published helper gives to activations (see
-        `sktopo.losses.ActivationSimilarity`). None trains a control. A loss class, or
-        any factory called as ``factory(grid_shape, neighborhood=..., distance=...)``,
-        of these settings with those that differ from their defaults here, gives an
+    topo_loss : str, callable or None, default="ws"
+        The spatial loss, a name in `sktopo.losses.LOSSES`: "ws" (weight similarity),
+        "as" (activation similarity), "laplacian", "spatial_correlation",
+        "inverse_distance", or "as_untransposed", the layout that the published helper
+        gives to activations. None trains a control. A loss class, or any factory called
+        as ``factory(grid_shape, **settings)``, of `neighborhood`, `distance` and `wrap`
+        with those that differ from their defaults here, and of `loss_params`, gives an
         nn.Module whose `source` is "weights" or "activations", of which each fit uses a
         deep copy.
     lam : float, default=1.0
         Weight of the spatial loss, at least 0. With 0 it is not computed.
+    lam_mode : {"fixed", "calibrated", "matched"}, default="fixed"
+        "fixed": `lam` is the weight. Else it is the norm of the spatial loss's gradient
+        as a share of the task's, at the weights of the topographic layer (of several
+        the first that `topo_layers` names), so that one `lam` means the same for every
+        loss: "calibrated" measures both over the first 10 steps and then holds the
+        weight; "matched" tracks it all along by a moving average (ConTopo's), which
+        makes a loss the stronger the better it is met, and can so collapse the sheet.
+    topo_layers : str, sequence of str, or dict, default=None
+        Layers that get the spatial loss: names as in ``module_.named_modules()``, such
+        as ``("grid", "backbone.layer4.1.conv2")``, or a dict of names and relative
+        weights. None: the grid alone. Units of a convolution are its channels (their
+        responses at all positions are further images); units of other layers than the
+        grid stand on the sheet of `sktopo.grid.sheet_shape`.
+    loss_params : dict, default=None
+        Further settings of the loss, such as ``{"factor": (2, 2)}`` for "laplacian".
     distance : str, default=None
-        "euclidean", "mean_squared", "cosine", "correlation", "squared_correlation" or
-        "absolute_correlation". None: the loss's own default, Euclidean for WS and
-        correlation for AS.
+        What "ws" and "as" compare by, a name in `sktopo.losses.DISTANCES`. None:
+        the loss's own default, Euclidean for WS and correlation for AS. Other losses
+        have none.
     grid_shape : tuple of (int, int), default=(11, 11)
         Rows and columns of the grid.
     neighborhood : {"moore", "von_neumann"}, default="moore"
-        8 or 4 neighbours, no wrap-around.
+        8 or 4 neighbours.
+    wrap : bool, default=False
+        Whether the grid is a torus: its first and last rows, and columns, are
+        neighbours. Measures follow it.
     backbone : str or callable, default="auto"
         What comes before the grid layer: a name in `sktopo.networks.BACKBONES`, or
         "auto", which is "lenet" for images of under 64 pixels in height and width, else
         "deep". "lenet" keeps where things are; "small" and "deep" average over space
-        and are the paper's networks for MNIST and CIFAR-10. A callable is given the
-        image shape (C, H, W) and returns an nn.Module that maps images (n, C, H, W) to
-        features (n, d), of which each fit trains a deep copy; define it at module level
-        if the model is to be pickled.
+        and are the paper's networks for MNIST and CIFAR-10; "resnet18" is torchvision's
+        network, untrained. A callable is given the image shape (C, H, W) and returns an
+        nn.Module that maps images (n, C, H, W) to features (n, d), such as one that is
+        trained already; each fit trains a deep copy of it. Define the callable at
+        module level if the model is to be pickled.
     dropout : float, default=0.5
         Share of rectified grid responses zeroed in training, in [0, 1).
     image_shape : tuple of int, default=None
@@ -84,6 +104,13 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     standardize : bool, default=True
         Whether the fitted model standardises images by the per-channel mean and
         standard deviation of its training images.
+    augment : "default", callable or None, default=None
+        Changes of training images, drawn anew in each step from `random_state`:
+        "default" shifts, mirrors, brightens and sharpens them
+        (`sktopo.augment.default_augmentation`). A callable, such as
+        ``sktopo.augment.WhiteNoise(0.1)``, is given each batch, a float32 tensor
+        (n, C, H, W), and of the keyword arguments `generator` (a torch.Generator on the
+        CPU) and `value_range` those that it names; it gives a tensor of that shape.
     max_epochs : int or "auto", default="auto"
         Passes over the training images, of each call of `fit`. "auto": ten, and more
         where they are needed for 2,000 steps, up to 100. It depends on the number of
@@ -93,8 +120,9 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         Images a step. A last batch of one is merged into the batch before it.
     lr : float, default=3e-4
         Learning rate. The paper's networks are trained with 1e-3.
-    optimizer : {"adam", "adamw", "sgd"}, default="adam"
-        The optimizer; "sgd" has a momentum of 0.9.
+    optimizer : {"adam", "adamw", "sgd"} or class, default="adam"
+        The optimizer; "sgd" has a momentum of 0.9. Also a subclass of
+        `torch.optim.Optimizer`, or a `functools.partial` of one.
     weight_decay : float, default=0.0
         The optimizer's weight decay.
     early_stopping : bool, default=False
@@ -124,8 +152,9 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         with its optimizer state, standardisation and pixel range as they are. Grid
         shape, backbone, image shape, standardize and optimizer cannot change then.
     random_state : int, RandomState instance or None, default=None
-        Decides initialisation, shuffling, dropout and the held-out images. None draws
-        fresh entropy. Global random states are neither used nor changed.
+        Decides initialisation, shuffling, dropout, augmentation, the held-out images
+        and what losses draw. None draws fresh entropy. Global random states are neither
+        used nor changed.
     verbose : int, default=0
         1 shows a progress bar with the losses.
 
@@ -154,8 +183,12 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     n_iter_ : int
         Epochs trained, in all calls since the model was made.
     history_ : DataFrame
-        One row an epoch: epoch, loss, task_loss, topo_loss (before lam; nan where it is
-        not computed), valid_accuracy (with early stopping), duration in seconds.
+        One row an epoch: epoch, loss, task_loss, topo_loss (before it is weighted; nan
+        where it is not computed), with several layers ``topo_loss_<layer>`` of each,
+        lam (the weight that it had), valid_loss and valid_accuracy (with early
+        stopping), duration in seconds, and every number that callbacks recorded.
+    best_epoch_ : int
+        With early stopping, the epoch that was restored, as in `history_`.
 
     See Also
     --------
@@ -203,17 +236,22 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         topo_loss: str | Callable | None = "ws",
         lam: float = 1.0,
         *,
+        lam_mode: str = "fixed",
+        topo_layers: str | Sequence[str] | Mapping[str, float] | None = None,
+        loss_params: Mapping | None = None,
         distance: str | None = None,
         grid_shape: tuple[int, int] = (11, 11),
         neighborhood: str = "moore",
+        wrap: bool = False,
         backbone: str | Callable = "auto",
         dropout: float = 0.5,
         image_shape: tuple[int, ...] | None = None,
         standardize: bool = True,
+        augment: str | Callable | None = None,
         max_epochs: int | str = "auto",
         batch_size: int = 64,
         lr: float = 3e-4,
-        optimizer: str = "adam",
+        optimizer: str | type = "adam",
         weight_decay: float = 0.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -229,13 +267,18 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     ):
         self.topo_loss = topo_loss
         self.lam = lam
+        self.lam_mode = lam_mode
+        self.topo_layers = topo_layers
+        self.loss_params = loss_params
         self.distance = distance
         self.grid_shape = grid_shape
         self.neighborhood = neighborhood
+        self.wrap = wrap
         self.backbone = backbone
         self.dropout = dropout
         self.image_shape = image_shape
         self.standardize = standardize
+        self.augment = augment
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
@@ -403,6 +446,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         *,
         backbone: Callable | None = None,
         topo_loss: Callable | None = None,
+        augment: Callable | None = None,
+        optimizer: Callable | None = None,
         callbacks: list | None = None,
         device: str = "cpu",
     ) -> TopographicCNNClassifier:
@@ -420,6 +465,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         topo_loss : callable, default=None
             The loss, for a model that was trained with one of your own. Without it the
             model predicts, and cannot be trained on.
+        augment, optimizer : callable, default=None
+            In the same way; the optimizers of torch are found by their names.
         callbacks : list of skorch callbacks, default=None
             Callbacks of further training; those of the saved model are not kept.
         device : str, default="cpu"
@@ -453,7 +500,13 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         >>> bool((same.predict_proba(X) == clf.predict_proba(X)).all())
         True
         """
-        return _saving.load(cls, path, backbone, topo_loss, callbacks, device)
+        own = {
+            "backbone": backbone,
+            "topo_loss": topo_loss,
+            "augment": augment,
+            "optimizer": optimizer,
+        }
+        return _saving.load(cls, path, own, callbacks, device)
 
     # -------------------------------------------------------- what was learned
 
@@ -476,6 +529,10 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     @property
     def history_(self) -> pd.DataFrame:  # numpydoc ignore=GL08
         return _estimator.history_table(_estimator.fitted_net(self, "history_"))
+
+    @property
+    def best_epoch_(self) -> int:  # numpydoc ignore=GL08
+        return _estimator.best_epoch(self)
 
     # -------------------------------------------------------------- prediction
 
@@ -694,6 +751,7 @@ def _warn_if_constant(classifier, X):
         classifier.lam,
         classifier.n_iter_,
     )
+    lam = last.get("lam", lam)
     dominated = lam * last.get("topo_loss", 0) > 10 * last["task_loss"]
     n_steps = n_epochs * max(1, len(X) // classifier.batch_size)
     if not dominated and n_steps < 100:

@@ -15,7 +15,7 @@ from torch import nn
 from sktopo._forward import warn_of_range
 from sktopo._images import as_array_like, as_chw, validate_images
 from sktopo._labels import as_labels
-from sktopo._modules import find_layer
+from sktopo._layers import find_layer
 from sktopo._numbers import as_number, check_name, elements
 from sktopo._observed import ObservedNetwork
 from sktopo._units import POOLS, unit_names

@@ -76,6 +76,7 @@ class Grid:  # numpydoc ignore=PR02
 
     shape: tuple[int, int]
     neighborhood: str = "moore"
+    wrap: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "shape", _check_grid_shape(self.shape))

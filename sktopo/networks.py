@@ -132,8 +132,53 @@ def _keep_at_most(n_positions, height, width):
     return [nn.AdaptiveAvgPool2d(kept)]
 
 
+def resnet18_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
+    """Torchvision's resnet18 without its last layer, its weights drawn anew.
+
+    Parameters
+    ----------
+    image_shape : tuple of (int, int, int)
+        Channels, height and width; any number of channels, down to one pixel.
+
+    Returns
+    -------
+    torchvision.models.ResNet
+        Maps (n, channels, height, width) to (n, 512). Images of under 64 pixels in
+        height and width meet a convolution of 3 x 3 with stride 1 and no max pooling
+        before the first of the four blocks, larger ones its own, of 7 x 7 with stride
+        2 and max pooling.
+
+    References
+    ----------
+    He et al., "Deep residual learning for image recognition", CVPR 2016; for small
+    images section 4.2 there.
+    """
+    # Torchvision takes most of a second to import, and only this network needs it.
+    from torchvision.models import resnet18
+
+    network = resnet18(weights=None)
+    network.fc = nn.Identity()
+    if _is_small(image_shape):
+        network.conv1 = nn.Conv2d(image_shape[0], 64, 3, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    else:
+        network.conv1 = nn.Conv2d(image_shape[0], 64, 7, 2, padding=3, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    return network
+
+
+def _is_small(image_shape):
+    """Whether an image has under 64 pixels in height and width."""
+    return max(image_shape[1:]) < 64
+
+
 # Every backbone, by the name that estimators know it by.
-BACKBONES = {"lenet": lenet_backbone, "small": small_backbone, "deep": deep_backbone}
+BACKBONES = {
+    "lenet": lenet_backbone,
+    "small": small_backbone,
+    "deep": deep_backbone,
+    "resnet18": resnet18_backbone,
+}
 __all__ = [
     "BACKBONES",
     "GRID",
@@ -158,7 +203,7 @@ def auto_backbone(image_shape: tuple[int, int, int]) -> str:
     str
         "lenet" for images of under 64 pixels in height and width, else "deep".
     """
-    return "lenet" if max(image_shape[1:]) < 64 else "deep"
+    return "lenet" if _is_small(image_shape) else "deep"
 
 
 class TopographicNetwork(nn.Module):

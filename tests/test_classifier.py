@@ -619,7 +619,7 @@ def test_another_value_range_at_predict_warns(factor, fitted, digits):
         ("lam", np.inf, ["lam"]),
         ("topo_loss", "smooth", ["'as'", "'as_untransposed'", "'ws'", "None"]),
         ("distance", "manhattan", ["'cosine'", "'euclidean'", "'correlation'"]),
-        ("backbone", "resnet", ["'auto'", "'deep'", "'lenet'", "'small'", "callable"]),
+        ("backbone", "resnet", ["'auto'", "'deep'", "'resnet18'", "callable"]),
         ("neighborhood", "queen", ["'moore'", "'von_neumann'"]),
         ("optimizer", "lbfgs", ["'adam'", "'adamw'", "'sgd'"]),
         ("precision", "float16", ["'auto'", "'bfloat16'", "'float32'"]),
@@ -692,9 +692,10 @@ def test_constant_predictions_are_not_silent(quick, digits):
 
 def test_batch_norm_and_batches_of_one(quick, digits):
     X, y = digits
-    quick.set_params(backbone="deep", batch_size=1)
-    with pytest.raises(ValueError, match="batch_size=2 or more"):
-        quick.fit(X[:10], y[:10])
+    for backbone in ("lenet", "resnet18", "deep"):
+        quick.set_params(backbone=backbone, batch_size=1)
+        with pytest.raises(ValueError, match="batch_size=2 or more"):
+            quick.fit(X[:10], y[:10])
     quick.set_params(batch_size=9).fit(X[:200], y[:200])  # the last would be of two
     quick.set_params(batch_size=199).fit(X[:200], y[:200])  # and of one
 

@@ -10,7 +10,8 @@ import sktopo
 CODE = """
 import sys
 import sktopo
-assert not {"matplotlib", "sktopo.study", "sktopo.plotting"} & set(sys.modules)
+slow = {"matplotlib", "torchvision", "sktopo.study", "sktopo.plotting"}
+assert not slow & set(sys.modules)
 sktopo.study.TopographicStudy
 assert "matplotlib" not in sys.modules
 for name in sktopo.__all__:

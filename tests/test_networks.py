@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,6 +14,7 @@ from sktopo.networks import (
     deep_backbone,
     lenet_backbone,
     make_network,
+    resnet18_backbone,
     small_backbone,
 )
 
@@ -55,6 +57,16 @@ def test_every_backbone_gives_features_of_any_image_shape(name, shape):
         layers(images[1:2]), features[1:2]
     )  # no image knows others
     assert network(name, shape).grid.in_features == features.shape[1]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_takes_no_memory_where_none_is_wanted(name):
+    before = torch.get_rng_state()
+    with torch.device("meta"):
+        empty = network(name, (2, 9, 9))
+    assert all(tensor.is_meta for tensor in empty.state_dict().values())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert empty.grid.in_features == network(name, (2, 9, 9)).grid.in_features
 
 
 def test_an_unknown_backbone_is_told_all_names():
@@ -111,6 +123,48 @@ def test_lenet_keeps_places(shape, kept):
     expected = F.adaptive_avg_pool2d(expected, kept).flatten(1)
     torch.testing.assert_close(layers(x), expected)
     assert expected.shape == (2, 64 * kept[0] * kept[1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "positions"),
+    [
+        ((1, 28, 28), 3, (28, 28)),
+        ((2, 63, 63), 3, (63, 63)),
+        ((3, 64, 64), 7, (16, 16)),
+        ((3, 20, 64), 7, (5, 16)),
+        ((4, 96, 96), 7, (24, 24)),
+    ],
+)
+def test_resnet18_is_torchvisions(shape, kernel, positions):
+    torch.manual_seed(0)
+    layers = resnet18_backbone(shape).eval()
+    assert layers.conv1.kernel_size == (kernel, kernel)
+    stem = nn.Sequential(layers.conv1, layers.bn1, layers.relu, layers.maxpool)
+    images = torch.randn(2, *shape)
+    with torch.no_grad():
+        assert stem(images).shape == (2, 64, *positions)
+        found = layers(images)
+    whole = torchvision.models.resnet18().eval()
+    whole.fc, whole.conv1 = nn.Identity(), layers.conv1
+    if kernel == 3:
+        whole.maxpool = nn.Identity()
+    else:
+        assert str(layers.conv1)[8:] == str(torchvision.models.resnet18().conv1)[8:]
+    whole.load_state_dict(layers.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(whole(images), found)
+    assert found.shape == (2, 512)
+
+
+def test_resnet18_draws_from_the_global_generator_alone():
+    drawn = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        drawn.append(resnet18_backbone((1, 8, 8)).state_dict())
+    assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in drawn[0])
+    assert not torch.equal(drawn[0]["conv1.weight"], drawn[2]["conv1.weight"])
+    std = drawn[0]["conv1.weight"].std().item()
+    assert std == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
 
 
 def test_auto_takes_lenet_for_small_images_and_deep_for_large_ones():

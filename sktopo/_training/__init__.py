@@ -14,9 +14,11 @@ from sktopo._training.data import Batches, ImageDataset, auto_epochs
 from sktopo._training.devices import native_bfloat16, resolve_device
 from sktopo._training.net import OPTIMIZERS, TopographicNet, probabilities
 from sktopo._training.objective import CrossEntropy, Objective, Term
-from sktopo._training.seeds import draw_seeds, seeded_initialisation
+from sktopo._training.seeds import Seeds, draw_seeds, seeded_initialisation
+from sktopo._training.strength import LAM_MODES
 
 __all__ = [
+    "LAM_MODES",
     "OPTIMIZERS",
     "Batches",
     "CrossEntropy",
@@ -25,6 +27,7 @@ __all__ = [
     "NonFiniteTrainingError",
     "Objective",
     "Progress",
+    "Seeds",
     "Term",
     "TopographicNet",
     "auto_epochs",

@@ -12,6 +12,9 @@ from tqdm.auto import tqdm
 
 from sktopo._training.data import Batches
 
+# What the early stopping that a parameter asks for is called.
+OWN_EARLY_STOPPING = "sktopo_early_stopping"
+
 
 def forget_batches(history):
     """Drop the per-batch rows of finished epochs, which would grow without bound."""
@@ -60,6 +63,7 @@ class LastEpoch(Callback):
             "criterion": net.criterion_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "shuffling": net.shuffling.get_state(),
+            "augmentation": net.augmentation.get_state(),
             "dropout": net.module_.generator.get_state(),
         }
         return copy.deepcopy(state), len(net.history)
@@ -70,6 +74,7 @@ class LastEpoch(Callback):
         net.criterion_.load_state_dict(state["criterion"])
         net.optimizer_.load_state_dict(state["optimizer"])
         net.shuffling.set_state(state["shuffling"])
+        net.augmentation.set_state(state["augmentation"])
         net.module_.generator.set_state(state["dropout"])
         del net.history[n_epochs:]
 
@@ -126,7 +131,7 @@ def own_callbacks(early_stopping, n_iter_no_change, tol, verbose):
             load_best=True,
             sink=noop,
         )
-        callbacks.append(("sktopo_early_stopping", stopping))
+        callbacks.append((OWN_EARLY_STOPPING, stopping))
     if verbose:
         callbacks.append(("sktopo_progress", Progress()))
     return callbacks

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from numbers import Real
+
 import torch
 
+from sktopo._files import describe
 from sktopo._images import as_chw
+from sktopo._layers import find_layer
 from sktopo._training.callbacks import own_callbacks
 from sktopo._training.devices import native_bfloat16, resolve_device
-from sktopo._training.net import OPTIMIZERS, TopographicNet
-from sktopo._training.objective import Objective, Term
+from sktopo._training.net import TopographicNet, optimizer_settings
+from sktopo._training.objective import (
+    TOPO_LOSS,
+    Objective,
+    Term,
+    only_output,
+    outputs_of,
+)
 from sktopo._training.seeds import seeded_initialisation
-from sktopo.grid import Grid
-from sktopo.losses.registry import make_loss
+from sktopo._training.strength import LAM_MODES, Fixed
+from sktopo.grid import Grid, sheet_shape
+from sktopo.losses.reading import unit_responses, unit_weights
+from sktopo.losses.registry import DEFAULTS, make_loss
 from sktopo.networks import GRID, auto_backbone, own_copy
 
 # What a model is made of: these cannot change while its training goes on.
@@ -42,62 +56,214 @@ def check_structure(estimator):
         )
 
 
-def make_objective(estimator, task):
-    """The loss of a task plus the spatial terms that an estimator asks for."""
+def make_objective(estimator, task, network, seed):
+    """The loss of a task plus the spatial terms that an estimator asks for.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters say which.
+    task : nn.Module
+        The task of the `Objective`.
+    network : TopographicNetwork
+        Has the layers; it is run once if other layers than the grid are asked for.
+    seed : int
+        For losses that draw.
+
+    Returns
+    -------
+    Objective
+        Task and terms.
+
+    Raises
+    ------
+    ValueError
+        If a layer is not there, or does not give what the loss reads.
+    TypeError
+        If the loss cannot be made so.
+    """
     key = _terms_key(estimator)
     if key is None:
         return Objective(task)
-    loss = make_loss(
-        estimator.topo_loss,
-        Grid(estimator.grid_shape).shape,
-        neighborhood=estimator.neighborhood,
-        distance=estimator.distance,
-    )
-    term = Term(GRID, own_copy(loss, "topo_loss"), _lams(estimator)[GRID])
-    return Objective(task, [term], key)
+    layers = _topographic_layers(estimator, network)
+    n_units = count_units(network, layers, estimator.image_shape_)
+    terms = []
+    for layer, weight in layers.items():
+        shape = Grid(estimator.grid_shape).shape
+        if layer != GRID:
+            shape = sheet_shape(n_units[layer])
+        loss = own_copy(_make_loss(estimator, shape, seed), "topo_loss")
+        if loss.source == "weights":
+            unit_weights(network.get_submodule(layer), layer)  # or its error
+        name = TOPO_LOSS if len(layers) == 1 else f"{TOPO_LOSS}_{layer}"
+        terms.append(Term(layer, loss, weight, name))
+    objective = Objective(task, terms, key)
+    set_strength(objective, estimator, network)
+    return objective
 
 
-def _lams(estimator):
-    """The weight of the spatial term of each layer that an estimator asks for."""
-    return {GRID: float(estimator.lam)}
+def _make_loss(estimator, grid_shape, seed):
+    """The loss that an estimator asks for, for one sheet."""
+    settings = {name: getattr(estimator, name) for name in DEFAULTS}
+    own = estimator.loss_params or {}
+    if twice := [n for n in settings if n in own and settings[n] != DEFAULTS[n]]:
+        raise ValueError(
+            f"{twice[0]}={settings[twice[0]]!r} and loss_params["
+            f"{twice[0]!r}]={own[twice[0]]!r} say the same thing twice. Give one of "
+            f"them."
+        )
+    return make_loss(estimator.topo_loss, grid_shape, seed, own, **settings)
+
+
+def _topographic_layers(estimator, network):
+    """Weights of the topographic layers, by their names in the network."""
+    given = GRID if estimator.topo_layers is None else estimator.topo_layers
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, Mapping):
+        given = dict.fromkeys(given, 1.0)
+    layers = {}
+    for name, weight in given.items():
+        found = find_layer(network, name, "topo_layers")
+        if not isinstance(weight, Real) or not 0 < weight < math.inf:
+            raise ValueError(
+                f"topo_layers[{name!r}]={weight!r} is no weight of a layer: give a "
+                f"positive number."
+            )
+        layers[found] = float(weight)
+    if not layers:
+        raise ValueError(
+            "topo_layers is empty. Name a layer, or use topo_loss=None for a network "
+            "without a spatial loss."
+        )
+    return layers
+
+
+def count_units(network, layers, image_shape):
+    """Numbers of units of layers by name; a network that has others is run once.
+
+    Parameters
+    ----------
+    network : TopographicNetwork
+        The network.
+    layers : iterable of str
+        Names of its layers.
+    image_shape : tuple of (int, int, int)
+        Channels, height and width.
+
+    Returns
+    -------
+    dict
+        Channels of a convolution, units of any other layer.
+
+    Raises
+    ------
+    ValueError
+        If a layer gives no units, does not run, or runs more than once.
+    """
+    others = [layer for layer in layers if layer != GRID]
+    counts = {GRID: network.grid.out_features}
+    if not others:
+        return counts
+    device, training = network.mean.device, network.training
+    images = torch.zeros(2, *image_shape, dtype=torch.float32, device=device)
+    try:
+        with outputs_of(network.eval(), others) as outputs, torch.no_grad():
+            network(images)
+    finally:
+        network.train(training)
+    for layer in others:
+        output, module = only_output(outputs, layer), network.get_submodule(layer)
+        counts[layer] = unit_responses(output, module, layer, "pooled").shape[1]
+    return counts
 
 
 def _terms_key(estimator):
     """What the spatial terms are made from; None: there are none."""
     if estimator.topo_loss is None or estimator.lam == 0:
         return None
-    return estimator.topo_loss, estimator.distance, estimator.neighborhood
+    names = ("topo_layers", "loss_params", *DEFAULTS)
+    settings = {name: getattr(estimator, name) for name in names}
+    return estimator.topo_loss, {n: describe(v, n) for n, v in settings.items()}
 
 
-def make_net(estimator, module, objective, shuffling_seed, split_seed):
-    """The net that trains a module on an objective, its optimizer fresh."""
+def set_strength(objective, estimator, network):
+    """Give an objective the lam that an estimator asks for, and what it means."""
+    objective.lam = float(estimator.lam)
+    kind = LAM_MODES[estimator.lam_mode]
+    if not objective.terms or type(objective.strength) is kind:
+        return
+    objective.strength = kind()
+    layer = objective.terms[0].layer
+    weight = getattr(network.get_submodule(layer), "weight", None)
+    if kind is not Fixed and not getattr(weight, "requires_grad", False):
+        raise ValueError(
+            f"lam_mode={estimator.lam_mode!r} compares gradients at the weights of the "
+            f"first of the topo_layers, {layer!r}, which has none that are trained. "
+            f"Name a layer that has first, or use lam_mode='fixed'."
+        )
+
+
+def make_net(estimator, module, objective, seeds, optimizer=None):
+    """The net that trains a module on an objective, its optimizer fresh.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters say how.
+    module : TopographicNetwork
+        What is trained.
+    objective : Objective
+        What is made small.
+    seeds : Seeds
+        For shuffling, augmentation and held-out images.
+    optimizer : str or class, default=None
+        Another optimizer than the estimator's.
+
+    Returns
+    -------
+    TopographicNet
+        Initialised.
+    """
     return TopographicNet(
         module,
         criterion=objective,
-        **OPTIMIZERS[estimator.optimizer],
-        optimizer__fused=True,
+        **optimizer_settings(optimizer or estimator.optimizer),
         lr=estimator.lr,
         device=str(resolve_device(estimator.device)),
         verbose=0,
-        shuffling=torch.Generator().manual_seed(shuffling_seed),
+        shuffling=torch.Generator().manual_seed(seeds.shuffling),
+        augmentation=torch.Generator().manual_seed(seeds.augmentation),
         image_shape=estimator.image_shape_,
+        value_range=estimator.pixel_range_,
         structure=structure_of(estimator),
-        split_seed=split_seed,
+        split_seed=seeds.split,
     ).initialize()
 
 
 def configure(net, estimator):
     """Give a net what may change from one call of fit to the next."""
     settings = {"lr": estimator.lr, "weight_decay": estimator.weight_decay}
+    if estimator.weight_decay and "weight_decay" not in net.optimizer_.defaults:
+        raise ValueError(
+            f"The optimizer {type(net.optimizer_).__name__} has no weight decay; use "
+            f"weight_decay=0, or another optimizer."
+        )
     for group in net.optimizer_.param_groups:
         group.update(settings)
     if net.criterion_.key != _terms_key(estimator):
         with seeded_initialisation(net.split_seed):
-            objective = make_objective(estimator, net.criterion_.task)
-        net.criterion_ = objective.to(net.device)
-    lams = _lams(estimator)
+            objective = make_objective(
+                estimator, net.criterion_.task, net.module_, net.split_seed
+            )
+        net.criterion_ = objective
+    set_strength(net.criterion_, estimator, net.module_)
+    net.criterion_.to(net.device)
     for term in net.criterion_.terms:
-        term.lam = lams.get(term.layer, term.lam)
+        weight = getattr(net.module_.get_submodule(term.layer), "weight", None)
+        if weight is not None and term.layer not in net.initial_norms:
+            net.initial_norms[term.layer] = weight.detach().norm().item()
+    net.augment = estimator.augment
     net.module_.dropout = estimator.dropout
     net.batch_size = estimator.batch_size
     device = torch.device(net.device)

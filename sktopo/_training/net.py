@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader
 from sktopo._images import as_array_like
 from sktopo._modes import plain_modes
 from sktopo._training.callbacks import (
+    OWN_EARLY_STOPPING,
     LastEpoch,
     NonFiniteTrainingError,
     Progress,
@@ -25,12 +27,46 @@ from sktopo._training.callbacks import (
 from sktopo._training.data import Batches, ImageDataset
 from sktopo._training.devices import resolve_device
 from sktopo._training.objective import outputs_of
+from sktopo.augment import augment_batch
 
 OPTIMIZERS = {
     "adam": {"optimizer": torch.optim.Adam},
     "adamw": {"optimizer": torch.optim.AdamW},
     "sgd": {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9},
 }
+
+
+# What nets of older versions lack.
+_ADDED = {"augment": None, "value_range": None, "initial_norms": {}, "best_epoch": None}
+
+
+def optimizer_settings(optimizer):
+    """What skorch is told of an optimizer.
+
+    Parameters
+    ----------
+    optimizer : str, class or partial
+        A name in `OPTIMIZERS`, a class of torch, or a partial of one.
+
+    Returns
+    -------
+    dict
+        Settings of a net.
+
+    Raises
+    ------
+    TypeError
+        If it is no optimizer.
+    """
+    settings = OPTIMIZERS.get(optimizer, {"optimizer": optimizer})
+    kind = getattr(settings["optimizer"], "func", settings["optimizer"])
+    if not isinstance(kind, type) or not issubclass(kind, torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer must be one of {sorted(OPTIMIZERS)}, a subclass of "
+            f"torch.optim.Optimizer, or a functools.partial of one; got {optimizer!r}."
+        )
+    known = inspect.signature(settings["optimizer"]).parameters
+    return {**settings, **({"optimizer__fused": True} if "fused" in known else {})}
 
 
 def _as_it_is(batch):
@@ -53,7 +89,10 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         self,
         *args,
         shuffling,
+        augmentation=None,
+        augment=None,
         image_shape=None,
+        value_range=None,
         bfloat16=False,
         structure=None,
         split_seed=0,
@@ -62,10 +101,16 @@ class TopographicNet(ClassifierMixin, NeuralNet):
     ):
         super().__init__(*args, predict_nonlinearity=predict_nonlinearity, **kwargs)
         self.shuffling = shuffling
+        self.augmentation = augmentation
+        self.augment = augment
         self.image_shape = image_shape
+        self.value_range = value_range
         self.bfloat16 = bfloat16
         self.structure = structure
         self.split_seed = split_seed
+        # Frobenius norms of the topographic layers' weights when they became such
+        self.initial_norms = {}
+        self.best_epoch = None
 
     # skorch moves module_ and criterion_ between devices, and not the same objects
     # under these names, which would be pickled a second time.
@@ -79,6 +124,9 @@ class TopographicNet(ClassifierMixin, NeuralNet):
             resolve_device(state["device"])
         except ValueError:  # trained on an accelerator that is not here
             state = {**state, "device": "cpu"}
+        if "augmentation" not in state:  # of a version without it
+            generator = torch.Generator().manual_seed(state["split_seed"])
+            state = {**_ADDED, "augmentation": generator, **state}
         with plain_modes():
             super().__setstate__(state)
         self.module, self.criterion = self.module_, self.criterion_
@@ -90,7 +138,7 @@ class TopographicNet(ClassifierMixin, NeuralNet):
     @property
     def _default_callbacks(self):  # which skorch asks its heirs for
         objective = getattr(self, "criterion_", self.criterion)
-        losses = ["train_loss", "task_loss", *(term.name for term in objective.terms)]
+        losses = ["train_loss", *objective.names]
         scores = [PassthroughScoring(name, on_train=True) for name in losses]
         scores.append(PassthroughScoring("valid_loss"))
         for name in objective.task.score_names:
@@ -121,14 +169,18 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         torch.clear_autocast_cache()  # not emptied by itself if the caller autocasts
         inputs, targets = to_device(batch, self.device)
         module, objective = self.module_, self.criterion_
+        images = inputs["images"]
+        if self.augment is not None:
+            given = self.augmentation, self.value_range
+            images = augment_batch(self.augment, images, *given)
         with outputs_of(module, objective.read_layers) as outputs:
-            answers = self._answers(inputs["images"])
+            answers = self._answers(images)
         loss, parts = objective(module, outputs, answers, targets, inputs["weights"])
         if not math.isfinite(loss.item()):
             raise NonFiniteTrainingError("The loss is no longer finite")
         loss.backward()
         for name, value in parts.items():
-            self.history.record_batch(name, value.item())
+            self.history.record_batch(name, value)
         return {"loss": loss, "y_pred": answers}
 
     def _answers(self, images):
@@ -200,7 +252,7 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         An interruption is raised again, after the net has gone back to the end of its
         last finished epoch; so is an error. Callbacks stop the training as in skorch.
         """
-        self.max_epochs = epochs
+        self.max_epochs, self.best_epoch = epochs, None
         self.train_split = None if valid_set is None else predefined_split(valid_set)
         keeper = dict(self.callbacks_)["last_epoch"]
         try:
@@ -211,6 +263,8 @@ class TopographicNet(ClassifierMixin, NeuralNet):
                 if not self._stopped_early():
                     raise
             self.notify("on_train_end", X=train_set, y=None)
+            if OWN_EARLY_STOPPING in dict(self.callbacks_):
+                self.best_epoch = dict(self.callbacks_)[OWN_EARLY_STOPPING].best_epoch_
         except BaseException:
             keeper.restore(self)
             raise

@@ -5,10 +5,16 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sktopo._training.strength import Fixed
+from sktopo.losses.reading import term_value
 from sktopo.networks import GRID
+
+# What the spatial loss, and the weight that it had, are called in the history.
+TOPO_LOSS, LAM = "topo_loss", "lam"
 
 
 class CrossEntropy(nn.Module):
@@ -27,77 +33,87 @@ class CrossEntropy(nn.Module):
 
 @dataclass
 class Term:
-    """`lam` times a spatial loss of one layer.
+    """A spatial loss of one layer.
 
     Parameters
     ----------
     layer : str
-        Name of the layer in the network: a module with a weight, such as "grid".
+        Name of the layer in the network.
     loss : nn.Module
         Its `source` says whether it is given the layer's weights, one row a unit, or
         the layer's output in the forward pass of this step, one column a unit.
-    lam : float
-        The weight of the loss.
-    name : str
+    weight : float, default=1.0
+        The loss's part of the whole.
+    name : str, default="topo_loss"
         What the term is called in the history, and the loss in the objective's state.
     """
 
     layer: str
     loss: nn.Module
-    lam: float
-    name: str = "topo_loss"
+    weight: float = 1.0
+    name: str = TOPO_LOSS
 
     def value(self, network, outputs):
-        """The loss, before `lam`."""
-        if self.loss.source == "weights":
-            # one row a filter, in the order (in, height, width), whatever the memory
-            read = network.get_submodule(self.layer).weight.flatten(1)
-        elif self.layer in outputs:
-            read = outputs[self.layer]
-        else:
-            raise ValueError(
-                f"{self.name} reads the responses of the layer {self.layer}, which had "
-                f"no part in the forward pass. Give a layer that images go through."
-            )
-        value = self.loss(read)
-        if value.numel() != 1:
-            raise ValueError(
-                f"{self.name} must return a single number; got shape "
-                f"{tuple(value.shape)}."
-            )
-        return value
+        """The loss, before it is weighted."""
+        output = None
+        if self.loss.source == "activations":
+            output = only_output(outputs, self.layer)
+        layer = network.get_submodule(self.layer)
+        return term_value(self.loss, layer, self.layer, output, conv="pooled")
 
 
 class Objective(nn.Module):
-    """The loss of a task plus spatial terms.
+    """The loss of a task plus `lam` times the spatial terms.
 
     Parameters
     ----------
     task : nn.Module
         Called with the network's answers to a batch, its targets and weights, it gives
         a number. `scores`, called in the same way, gives those of `score_names`.
-    terms : sequence of Term
+    terms : sequence of Term, default=()
         Added in this order; their names differ.
-    key : tuple or None
+    key : tuple, default=None
         What the terms were made from.
+    lam : float, default=1.0
+        The weight of the terms, or what the strength makes of it.
+    strength : nn.Module, default=None
+        One of `LAM_MODES`; None: `Fixed`.
     """
 
-    def __init__(self, task, terms=(), key=None):
+    def __init__(self, task, terms=(), key=None, lam=1.0, strength=None):
         super().__init__()
         self.task = task
         self.terms = list(terms)
         self.key = key
+        self.lam = lam
+        self.strength = Fixed() if strength is None else strength
         for term in self.terms:  # what a loss learns is part of the state
-            self.add_module(term.name, term.loss)
+            self.add_module(term.name.replace(".", "_"), term.loss)
 
     def __setstate__(self, state):
         super().__setstate__(state)
         if "terms" not in state:  # pickled when the grid had the only term
-            lam = vars(self).pop("lam")
             vars(self).pop("topo_loss", None)
-            loss = dict(self.named_children()).get("topo_loss")
+            loss = dict(self.named_children()).get(TOPO_LOSS)
             self.task = CrossEntropy()
-            self.terms = [] if loss is None else [Term(GRID, loss, lam)]
+            self.terms = [] if loss is None else [Term(GRID, loss)]
+            self.strength = Fixed()
+        if isinstance(self.key, tuple) and len(self.key) == 3:  # before tori and layers
+            loss, distance, neighborhood = self.key
+            settings = {"distance": distance, "neighborhood": neighborhood}
+            more = {"topo_layers": None, "loss_params": None, "wrap": False}
+            self.key = loss, {**settings, **more}
+
+    @property
+    def names(self):
+        """What the parts of the loss are called."""
+        if not self.terms:
+            return ["task_loss"]
+        return list(dict.fromkeys(["task_loss", TOPO_LOSS, *self._term_names, LAM]))
+
+    @property
+    def _term_names(self):
+        return [term.name for term in self.terms]
 
     @property
     def read_layers(self):
@@ -106,7 +122,7 @@ class Objective(nn.Module):
         return list(dict.fromkeys(term.layer for term in terms))
 
     def forward(self, network, outputs, answers, targets, weights):
-        """The loss of a batch, and its parts by name.
+        """The loss of a batch, and its parts by name, as numbers.
 
         Parameters
         ----------
@@ -119,30 +135,52 @@ class Objective(nn.Module):
         targets, weights : Tensor
             Of the images.
         """
-        task = loss = self.task(answers, targets, weights)
-        parts = {"task_loss": task}
-        for term in self.terms:
-            parts[term.name] = term.value(network, outputs)
-            loss = loss + term.lam * parts[term.name]
-        return loss, parts
+        task = self.task(answers, targets, weights)
+        if not self.terms:
+            return task, {"task_loss": task.item()}
+        values = [term.value(network, outputs) for term in self.terms]
+        if self.training and self.strength.measures:
+            self._measure(network, task, values)
+        lam = self.lam * self.strength.factor
+        loss = task
+        for term, value in zip(self.terms, values):
+            loss = loss + lam * term.weight * value
+        parts = {"task_loss": task, **dict(zip(self._term_names, values))}
+        parts = {**parts, TOPO_LOSS: self._whole(values)}
+        return loss, {**{k: v.item() for k, v in parts.items()}, LAM: lam}
+
+    def _whole(self, values):
+        """The spatial loss of all terms, each by its weight."""
+        weighted = [t.weight * v for t, v in zip(self.terms, values)]
+        return sum(weighted[1:], weighted[0])
+
+    def _measure(self, network, task, values):
+        """Let the strength know the gradients at the first term's layer."""
+        weight = network.get_submodule(self.terms[0].layer).weight
+        norms = []
+        for part in (task, self._whole(values)):
+            found = [None]
+            if part.requires_grad:
+                found = torch.autograd.grad(
+                    part, [weight], retain_graph=True, allow_unused=True
+                )
+            norms.append(0.0 if found[0] is None else found[0].norm().item())
+        self.strength.note(*norms)
 
 
 @contextlib.contextmanager
 def outputs_of(network, layers):
-    """What layers give in a forward pass, by name, one column a unit.
+    """What layers give in a forward pass: a list by name, an output each time it ran.
 
-    The channels of a convolution are its units, and its positions further images. The
-    network has hooks meanwhile, and none afterwards.
+    The network has hooks meanwhile, and none afterwards.
     """
-    outputs = {}
+    outputs = {name: [] for name in layers}
 
     def keep(name):
         def hook(module, inputs, output):
-            if name != GRID:  # what comes after a layer may write into its output
-                output = output.clone()
-            if output.ndim > 2:
-                output = output.movedim(1, -1).flatten(0, -2)
-            outputs[name] = output
+            if name != GRID and isinstance(output, Tensor):
+                output = output.clone()  # what comes next may write into it
+            outputs[name].append(output)
 
         return hook
 
@@ -151,3 +189,14 @@ def outputs_of(network, layers):
             handle = network.get_submodule(name).register_forward_hook(keep(name))
             stack.callback(handle.remove)
         yield outputs
+
+
+def only_output(outputs, layer):
+    """What a layer gave, or a ValueError unless it ran once."""
+    if len(outputs[layer]) != 1:
+        raise ValueError(
+            f"The layer {layer!r} ran {len(outputs[layer])} times as images went "
+            f"through the network; a spatial loss of responses needs a layer that runs "
+            f"once, through its module's call."
+        )
+    return outputs[layer][0]

@@ -40,6 +40,7 @@ class Seeds(NamedTuple):
     shuffling: int
     dropout: int
     split: int
+    augmentation: int
 
 
 def draw_seeds(random_state):
@@ -50,4 +51,5 @@ def draw_seeds(random_state):
         entropy = None
     else:
         entropy = check_random_state(random_state).randint(2**31)
-    return Seeds(*np.random.SeedSequence(entropy).generate_state(4).tolist())
+    sequence = np.random.SeedSequence(entropy)
+    return Seeds(*sequence.generate_state(len(Seeds._fields)).tolist())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sktopo.losses.vectors import least_magnitude, unit_vectors
+
 # Vectors of more values are taken in blocks of so many, which a cache holds.
 _BLOCK = 512
 
@@ -65,7 +67,7 @@ def _euclidean(vectors, first, second):
     # Measured in units of the largest entry, so that 1e30 squared stays in range.
     # (The infinity norm of vector_norm takes fifteen times as long as aminmax.)
     low, high = torch.aminmax(vectors.detach())
-    scale = torch.maximum(-low, high).clamp(min=_floor(vectors))
+    scale = torch.maximum(-low, high).clamp(min=least_magnitude(vectors))
     return _lengths(vectors / scale, first, second).mean() * scale
 
 
@@ -76,27 +78,8 @@ def _mean_squared(vectors, first, second):
     return step.clamp(-bound, bound).square().mean()
 
 
-def _floor(vectors):
-    """Magnitude under which a vector counts as zero (its direction is rounding)."""
-    return 1e-30 if vectors.dtype == torch.float32 else 1e-200
-
-
-def _unit_vectors(vectors, centered):
-    """Rows divided by their norms; zero rows (constant ones if `centered`) give 0."""
-    scale = vectors.detach().abs().amax(dim=1, keepdim=True)
-    nonzero = scale >= _floor(vectors)
-    scaled = vectors / torch.where(nonzero, scale, 1.0)
-    if centered:
-        scaled = scaled - scaled.mean(dim=1, keepdim=True)
-    # What the subtraction of the mean leaves of a constant row is rounding error.
-    rounding = 8 * torch.finfo(vectors.dtype).eps * vectors.shape[1] ** 0.5
-    squared = scaled.square().sum(dim=1, keepdim=True)
-    alive = nonzero & (squared > min(rounding, 0.5) ** 2)
-    return scaled * (alive * torch.where(alive, squared, 1.0).rsqrt())
-
-
 def _similarity(vectors, first, second, centered):
-    units = _unit_vectors(vectors, centered)
+    units = unit_vectors(vectors, centered)
     return (units.index_select(0, first) * units.index_select(0, second)).sum(dim=1)
 
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from torch import nn
 
+from sktopo.losses.laplacian import LaplacianPyramid
+from sktopo.losses.pairwise import InverseDistance, SpatialCorrelation
 from sktopo.losses.similarity import ActivationSimilarity, WeightSimilarity
 
 LOSSES = {
     "ws": WeightSimilarity,
     "as": ActivationSimilarity,
     "as_untransposed": partial(ActivationSimilarity, layout="untransposed"),
+    "laplacian": LaplacianPyramid,
+    "spatial_correlation": SpatialCorrelation,
+    "inverse_distance": InverseDistance,
 }
 """A factory by name. A loss of this list needs no other line anywhere."""
 
-DEFAULTS = {"neighborhood": "moore", "distance": None}
+DEFAULTS = {"neighborhood": "moore", "distance": None, "wrap": False}
 """What the estimators ask of any loss, and when they ask for nothing: the loss's own
 default is taken then."""
 
@@ -26,7 +31,11 @@ SOURCES = ("weights", "activations")
 
 
 def make_loss(
-    loss: str | Callable, grid_shape: tuple[int, int], **settings
+    loss: str | Callable,
+    grid_shape: tuple[int, int],
+    seed: int | None = None,
+    own: Mapping | None = None,
+    **settings,
 ) -> nn.Module:
     """Make a spatial loss for a grid.
 
@@ -36,9 +45,13 @@ def make_loss(
         A name of `LOSSES`, or a factory, called as ``factory(grid_shape, **settings)``.
     grid_shape : tuple of (int, int)
         Rows and columns of the grid.
+    seed : int, default=None
+        Given to a factory that has a seed, and none of its own.
+    own : mapping, default=None
+        Settings that are given to the loss whatever their values are.
     **settings : dict
-        Settings of the loss. One at its value in `DEFAULTS` is left out, unless the
-        factory demands it.
+        Further settings. One at its value in `DEFAULTS` is left out, unless the factory
+        demands it.
 
     Returns
     -------
@@ -60,6 +73,10 @@ def make_loss(
         for name, value in settings.items()
         if name in demanded or name not in DEFAULTS or value != DEFAULTS[name]
     }
+    passed |= own or {}
+    of_its_own = {**passed, **getattr(factory, "keywords", {})}
+    if seed is not None and "seed" in (known or ()) and "seed" not in of_its_own:
+        passed["seed"] = seed
     try:
         if isinstance(factory, nn.Module):
             raise TypeError("an instance is no factory; give its class")

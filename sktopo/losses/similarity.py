@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sktopo.grid import Grid
 from sktopo.losses.distances import check_distance, neighbor_distance
+from sktopo.losses.vectors import check_units
 
 
 class _NeighborLoss(nn.Module):
@@ -30,15 +31,6 @@ class _NeighborLoss(nn.Module):
 
     def _neighbor_distance(self, vectors):
         return neighbor_distance(vectors, self.edges, self.distance)
-
-    def _check_units(self, x, axis):
-        if x.ndim != 2 or x.shape[axis] != self.grid.n_units:
-            wanted = "(n_units, fan_in)" if axis == 0 else "(batch, n_units)"
-            raise ValueError(
-                f"{type(self).__name__} wants {self.source} of shape {wanted} with "
-                f"{self.grid.n_units} units, for its grid of {self.grid.shape}; "
-                f"got {tuple(x.shape)}."
-            )
 
     def extra_repr(self):
         return (
@@ -111,7 +103,7 @@ class WeightSimilarity(_NeighborLoss):
         Tensor of shape ()
             Mean distance over neighbouring pairs.
         """
-        self._check_units(x, axis=0)
+        check_units(self, x)
         return self._neighbor_distance(x)
 
 
@@ -193,7 +185,7 @@ class ActivationSimilarity(_NeighborLoss):
         Tensor of shape ()
             Mean distance over neighbouring pairs.
         """
-        self._check_units(x, axis=1)
+        check_units(self, x)
         if self.layout == "untransposed":
             return self._neighbor_distance(x.reshape(self.grid.n_units, -1))
         return self._neighbor_distance(x.T.contiguous())

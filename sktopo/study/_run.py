@@ -22,8 +22,8 @@ from tqdm.auto import tqdm
 
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
+from sktopo._layers import find_layer
 from sktopo._measures.registry import GROUPS, measure
-from sktopo._modules import find_layer
 from sktopo._saving import serialise
 from sktopo.frozen import FrozenNetwork
 from sktopo.grid import Grid

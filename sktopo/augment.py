@@ -1,0 +1,171 @@
+"""Changes of training images, drawn anew in each step: one registry of them (torch)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def default_augmentation(
+    images: Tensor, *, generator: torch.Generator, value_range: tuple[float, float]
+) -> Tensor:
+    """Shift, mirror, brighten and sharpen each image of a batch by chance.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, C, H, W), float32
+        Images in `value_range`.
+    generator : torch.Generator
+        Draws what is done, on the CPU.
+    value_range : tuple of (float, float)
+        Lowest and highest value of an image; results are clipped to it.
+
+    Returns
+    -------
+    Tensor of shape (n, C, H, W)
+        Each image is a crop of itself with its edges repeated, by up to an eighth of
+        its height and width (at least a pixel) in each direction; left and right are
+        swapped in half of them; contrast is .8 to 1.2 times what it was, about the
+        image's mean; brightness is up to a tenth of the range more or less.
+        Where left and right tell classes apart, as in digits, use an augmentation of
+        your own.
+    """
+    low, high = value_range
+
+    def draw(least, most):
+        drawn = torch.rand(len(images), 1, 1, 1, generator=generator, device="cpu")
+        return (least + (most - least) * drawn).to(images.device)
+
+    images = _shift(images, generator)
+    images = torch.where(draw(0, 1) < 0.5, images.flip(3), images)
+    means = images.mean(dim=(1, 2, 3), keepdim=True)
+    brightness = draw(-0.1, 0.1) * (high - low)
+    return (means + draw(0.8, 1.2) * (images - means) + brightness).clamp(low, high)
+
+
+def _shift(images, generator):
+    """Move each image by up to an eighth of its size; its edges are repeated."""
+    n, _, *shape = images.shape
+    margins = [max(1, size // 8) if size > 1 else 0 for size in shape]
+    padded = F.pad(images, [m for m in margins[::-1] for _ in range(2)], "replicate")
+    places = []
+    for size, margin in zip(shape, margins):
+        drawn = torch.randint(
+            2 * margin + 1, (n, 1), generator=generator, device="cpu"
+        ).to(images.device)
+        places.append(drawn + torch.arange(size, device=images.device))
+    rows, columns = places[0][:, :, None], places[1][:, None, :]
+    each = torch.arange(n, device=images.device)[:, None, None]
+    return padded.movedim(1, -1)[each, rows, columns].movedim(-1, 1)
+
+
+@dataclass(frozen=True)
+class WhiteNoise:  # numpydoc ignore=PR02
+    """White noise in training, as `sktopo.noise.white_noise` adds it to test images.
+
+    Parameters
+    ----------
+    level : float
+        Standard deviation, as a share of the range of values.
+
+    Examples
+    --------
+    >>> from sktopo import TopographicCNNClassifier
+    >>> from sktopo.augment import WhiteNoise
+    >>> clf = TopographicCNNClassifier(augment=WhiteNoise(0.1))
+    """
+
+    level: float = 0.1
+
+    def __call__(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator,
+        value_range: tuple[float, float],
+    ) -> Tensor:
+        """Add noise to a batch.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, C, H, W), float32
+            Images in `value_range`.
+        generator : torch.Generator
+            Draws the noise, on the CPU.
+        value_range : tuple of (float, float)
+            Lowest and highest value of an image; results are clipped to it.
+
+        Returns
+        -------
+        Tensor of shape (n, C, H, W)
+            The noisy images.
+        """
+        low, high = value_range
+        noise = torch.randn(
+            images.shape, generator=generator, dtype=images.dtype, device="cpu"
+        )
+        scale = self.level * (high - low)
+        return (images + scale * noise.to(images.device)).clamp(low, high)
+
+
+# Every augmentation that estimators know by name.
+AUGMENTATIONS = {"default": default_augmentation}
+__all__ = [
+    "AUGMENTATIONS",
+    "WhiteNoise",
+    "augment_batch",
+    *(augmentation.__name__ for augmentation in AUGMENTATIONS.values()),
+]
+
+
+def augment_batch(
+    augment: str | Callable,
+    images: Tensor,
+    generator: torch.Generator,
+    value_range: tuple[float, float],
+) -> Tensor:
+    """Change a batch of images as an augmentation says.
+
+    Parameters
+    ----------
+    augment : str or callable
+        A name in `AUGMENTATIONS`, or a callable, given the images and, of `generator`
+        and `value_range`, what it names.
+    images : Tensor of shape (n, C, H, W)
+        Images, any real dtype.
+    generator : torch.Generator
+        For what is left to chance; on the CPU.
+    value_range : tuple of (float, float)
+        Lowest and highest value of the training images.
+
+    Returns
+    -------
+    Tensor of shape (n, C, H, W), float32
+        The changed images.
+
+    Raises
+    ------
+    ValueError
+        If the callable gives no tensor of the same shape.
+    """
+    change = AUGMENTATIONS[augment] if isinstance(augment, str) else augment
+    settings = {"generator": generator, "value_range": value_range}
+    try:
+        named = inspect.signature(change).parameters
+    except (TypeError, ValueError):  # it does not say what it takes
+        named = ()
+    given = {name: value for name, value in settings.items() if name in named}
+    images = images.float()
+    changed = change(images, **given)
+    if not isinstance(changed, Tensor) or changed.shape != images.shape:
+        found = getattr(changed, "shape", type(changed).__name__)
+        raise ValueError(
+            f"augment must give a tensor of the shape of the images, "
+            f"{tuple(images.shape)}; {augment!r} gave {found}."
+        )
+    return changed.float()
