@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
@@ -74,6 +75,12 @@ def conditions(backbone: str) -> dict[str, dict]:
     return {**at_one, **strong, **{name: found[name] for name in few}}
 
 
+def applied_lam(classifier, X, y) -> float:
+    """The weight of the spatial loss that calibration came to, as a measure."""
+    history = classifier.history_
+    return history["lam"].iloc[-1] if "lam" in history else np.nan
+
+
 def comparison(
     backbone: str = "small",
     *,
@@ -129,6 +136,7 @@ def comparison(
             "lams": STRENGTHS,
             "n_seeds": SEEDS[backbone],
             "conditions": conditions(backbone),
+            "measures": {"applied_lam": applied_lam},
             **settings,
         },
     )
