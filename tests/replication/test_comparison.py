@@ -1,12 +1,17 @@
-"""The comparison of losses: what it asks, by simulated results."""
+"""The comparison of losses: its plan, its questions and its command."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
+from sktopo import TopographicCNNClassifier
 from sktopo._measures.results import write_parameter
+from sktopo.datasets import load_digits_images
+from sktopo.replication import __main__ as command
+from sktopo.replication import _comparison as plan
 from sktopo.replication import _contrasts as contrasts
+from sktopo.replication import comparison
 from sktopo.replication._comparison import LOSSES, SIMPLER, STRENGTHS, with_ws
 from sktopo.study.statistics import holm
 
@@ -180,3 +185,108 @@ def test_equal_smoothness_is_between_two_strengths(rng):
 def test_the_first_rise_through_the_level(smoothness, wanted):
     path = pd.DataFrame({"morans_i": smoothness, "x": np.arange(len(smoothness)) * 1.0})
     assert_allclose(contrasts.interpolate(path, 0.5)["x"], wanted)
+
+
+# ------------------------------------------------------------------ the plan
+
+
+def test_the_plan_is_what_was_asked_for():
+    cells = comparison().cells()
+    counts = cells.groupby(["condition", "lam"]).size()
+    assert counts.eq(5).all()
+    assert set(counts.index) == set(CELLS)
+    study = comparison()
+    assert study.estimator.get_params() == (
+        TopographicCNNClassifier(
+            backbone="small", grid_shape=(11, 11), dropout=0.5, max_epochs=10, lr=3e-3
+        ).get_params()
+    )
+    for name, settings in study.conditions.items():
+        if name in SIMPLER:
+            assert settings["topo_loss"] is None
+        else:
+            assert settings["lam_mode"] == "calibrated"
+    both = study.conditions["ws_adamw_0.01"]
+    assert (both["topo_loss"], both["lam"]) == ("ws", 0.2)
+    assert (both["optimizer"], both["weight_decay"]) == ("adamw", 0.01)
+
+
+def test_the_default_network_has_a_shorter_one():
+    study = comparison("default")
+    cells = study.cells()
+    assert cells.groupby("condition").size().eq(3).all()
+    lams = cells.groupby("condition")["lam"].first().drop("control")
+    assert lams[list(LOSSES)].eq(0.2).all()
+    assert lams["ws_strong"] == 1
+    assert study.estimator.backbone == "auto"
+    assert study.estimator.max_epochs == 10
+
+
+def test_an_unknown_backbone_is_refused():
+    with pytest.raises(ValueError, match="'small', 'default'; got 'deep'"):
+        comparison("deep")
+
+
+def test_images_are_stratified_and_the_same(monkeypatch):
+    def fetch(subset, *, return_X_y, data_home):
+        return load_digits_images(subset, return_X_y=return_X_y)
+
+    monkeypatch.setattr(plan, "fetch_fashion_mnist", fetch)
+    X, y, X_test, y_test = plan.load_part(500)
+    assert len(X) == len(y) == 500
+    assert np.ptp(np.bincount(y)) <= 3
+    assert len(X_test) == len(y_test) == 450
+    np.testing.assert_array_equal(X, plan.load_part(500)[0])
+
+
+# ------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Digits, one loss at one strength, and one simpler means."""
+    for name in set(LOSSES) - {"ws"}:
+        monkeypatch.delitem(LOSSES, name)
+    for name in set(SIMPLER) - {"adamw_0.1"}:
+        monkeypatch.delitem(SIMPLER, name)
+    monkeypatch.setattr(plan, "STRENGTHS", (0.2,))
+    X, y = load_digits_images("train", return_X_y=True)
+    X_test, y_test = load_digits_images("test", return_X_y=True)
+    data = X[:256], y[:256], X_test[:100], y_test[:100]
+    monkeypatch.setattr(command, "load_part", lambda data_home: data)
+
+
+def test_the_command_answers(few, tmp_path, capsys):
+    more = ["--seeds", "2", "--epochs", "1", "--jobs", "1"]
+    command.main(["--comparison", "--store", str(tmp_path), *more])
+    out = capsys.readouterr().out
+    assert "ws_adamw_0.1" in out
+    results = pd.read_csv(tmp_path / "results.csv.gz")
+    assert results["condition"].nunique() == 4
+    applied = results[results["measure"] == "applied_lam"].set_index("condition")
+    assert applied.loc["ws", "value"].gt(0).all()
+    assert applied.loc["control", "value"].isna().all()
+    for name in ("against_simpler", "on_top"):
+        table = pd.read_csv(tmp_path / f"{name}.csv")
+        assert table["perturbation"].tolist() == list(contrasts.PERTURBATIONS)
+        assert table["n"].eq(2).all()
+        assert table["difference"].notna().all()
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("--comparison --lams 1", "--lams goes with --dataset only"),
+        ("--comparison --main-conditions", "--main-conditions goes with --dataset"),
+        ("--comparison --precision auto", "--precision goes with --dataset only"),
+        ("--comparison --dataset mnist", "not allowed with"),
+        ("--dataset mnist --backbone small", "--backbone goes with --comparison only"),
+        ("--comparison --backbone deep", "choose from"),
+        ("--seeds 2", "--dataset --comparison is required"),
+    ],
+)
+def test_options_of_the_other_study_are_refused(wrong, told, capsys):
+    with pytest.raises(SystemExit):
+        command.parse(["--store", "s", *wrong.split()])
+    assert told in capsys.readouterr().err
