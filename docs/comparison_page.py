@@ -114,19 +114,25 @@ class Numbers:
         columns = ("difference", "difference_low", "difference_high")
         return with_interval(self._row(condition, lam, outcome), *columns, sign=True)
 
-    def count(self, question, reading):
-        """How many rows of a question are read so."""
-        return int(getattr(self, question)["reading"].eq(reading).sum())
-
-    def listed(self, question, reading):
-        """Those rows in words."""
+    def answer(self, question):
+        """How many rows of a question are read in each way, and which."""
         rows = getattr(self, question)
+        counts = rows["reading"].value_counts()
+        parts = []
+        for reading in ("ahead", "behind", "open"):
+            told = f"{counts.get(reading, 0)} of {len(rows)} are {reading}"
+            if reading != "open" and reading in counts:
+                told += f" ({self._listed(rows[rows['reading'] == reading])})"
+            parts.append(told)
+        return "; ".join(parts)
+
+    def _listed(self, rows):
         return "; ".join(
             f"{LABELS[row['condition']]} under "
             f"{OUTCOMES[row['perturbation']].label.lower()}, "
             f"{with_interval(row, 'difference', 'low', 'high', sign=True)} from "
-            f"{LABELS[row['rival']]} (n = {row['n']})"
-            for row in rows[rows["reading"] == reading].to_dict("records")
+            f"{LABELS[row['rival']]}"
+            for row in rows.to_dict("records")
         )
 
     def question_table(self, question):
@@ -158,6 +164,16 @@ class Numbers:
                 self.all["outcome"].isin(names)
             ].groupby(["condition", "lam"], sort=False)
         ]
+        return table(["condition", *(OUTCOMES[n].label for n in names), "n"], rows)
+
+    def change_table(self, *names):
+        """Differences from the control, one strength of each loss."""
+        rows = []
+        for condition, part in self.all.groupby("condition", sort=False):
+            lam = STRENGTH if condition in LOSSES else part["lam"].iloc[0]
+            if condition != CONTROL:
+                cells = [self.change(condition, lam, name) for name in names]
+                rows.append((label_of(condition, lam), *cells, self.n))
         return table(["condition", *(OUTCOMES[n].label for n in names), "n"], rows)
 
     def smooth_table(self, level, *names):
