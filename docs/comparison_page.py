@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from sktopo.plotting.style import bare, drawing, styles
+from sktopo.plotting.style import bare, drawing, pyplot, styles
 from sktopo.replication import (
     _contrasts,
     against_simpler,
@@ -209,6 +209,10 @@ def draw(numbers, names):
     return ax.figure
 
 
+def close(figure):
+    pyplot().close(figure)
+
+
 def _draw_outcome(ax, numbers, name, looks):
     rows = numbers.all[numbers.all["outcome"].isin([name, "morans_i"])]
     wide = rows.set_index(["condition", "lam", "outcome"])[["mean", "low", "high"]]
@@ -306,6 +310,7 @@ def main():
         for which, numbers in comparisons.items():
             figure = draw(numbers, outcomes)
             figure.savefig(FOLDER / f"{name}_{which}.png", dpi=110)
+            close(figure)
 
 
 if __name__ == "__main__":
