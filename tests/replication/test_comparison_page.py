@@ -9,9 +9,10 @@ from simulated_comparison import CELLS, simulated
 
 from sktopo.replication import comparison
 
-DOCS = Path(__file__).parents[2] / "docs"
-sys.path.insert(0, str(DOCS))
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 import comparison_page
+
+DOCS = comparison_page.HERE
 
 
 @pytest.mark.parametrize("backbone", ["small", "default"])
