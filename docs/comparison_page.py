@@ -230,8 +230,8 @@ def _draw_outcome(ax, numbers, name, looks):
             part = pd.concat([wide.loc[CONTROL], part])
         x, y = part.xs("morans_i", axis=1, level=1), part.xs(name, axis=1, level=1)
         ax.errorbar(
-            x["mean"],
-            y["mean"],
+            x["mean"].to_numpy(),
+            y["mean"].to_numpy(),
             xerr=[x["mean"] - x["low"], x["high"] - x["mean"]],
             yerr=[y["mean"] - y["low"], y["high"] - y["mean"]],
             elinewidth=0.5,
