@@ -26,6 +26,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from sktopo import TopographicCNNClassifier
 from sktopo.datasets import load_digits_images
+from sktopo.plotting import TradeOffDisplay
 from sktopo.scorers import get_scorer_names, multi_scorer
 
 torch.set_num_threads(1)  # models are trained side by side, each in one thread
@@ -144,6 +145,17 @@ figure.suptitle(
     f"Digits, n = {len(X)}: mean of 3 folds, bars from the worst to the best fold",
     fontsize=11,
 )
+
+# %%
+# What smoothness costs
+# ---------------------
+# Two of the scores against each other. Filled markers are on the frontier of the means:
+# no candidate is better in one and as good in the other. Bars are standard deviations
+# over folds; where they overlap, another split may put another candidate there.
+
+figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained", num="trade_off")
+TradeOffDisplay.from_search(search, "smoothness", "accuracy", ax=ax)
+ax.set_xlabel("smoothness (Moran's I of the maps)")
 
 # %%
 # Maps of the chosen model

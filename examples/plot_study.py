@@ -31,7 +31,7 @@ study = TopographicStudy(
     lams=[1] if SHORT else [0.3, 1, 3],
     n_seeds=2 if SHORT else 6,
     include=["performance", "smoothness", "localization", "robustness"],
-    n_jobs=2,
+    n_jobs=1 if SHORT else 2,
     verbose=0,
 )
 print(study.cells().groupby(["condition", "lam"], sort=False).size())

@@ -244,6 +244,14 @@ def _object_details(value, name, told):
             ) from error
         return {"pickle": hashlib.sha256(data).hexdigest()}
     details = _class_details(type(value), told)
+    settings = {
+        key: part
+        for key, part in settings.items()
+        # what is computed of the others, and kept, is no setting
+        if not isinstance(
+            getattr(type(value), str(key), None), functools.cached_property
+        )
+    }
     return details | {"settings": {str(k): told(v) for k, v in settings.items()}}
 
 

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize, prune
 
+from sktopo._layers import unwrap
 from sktopo.losses.reading import CONVOLUTIONS
 from sktopo.networks import own_copy
 
@@ -65,15 +66,7 @@ def plain_copy(module):
                 f"The module's {name} has no values yet. Run the module on images "
                 f"once, or load its weights, before it is looked at."
             )
-    while True:
-        children = dict(module.named_children())
-        inner = children.get("_orig_mod", children.get("module"))
-        parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-        if inner is None or not (
-            "_orig_mod" in children or isinstance(module, parallel)
-        ):
-            break
-        module = inner
+    module = unwrap(module)
     try:
         copied = own_copy(module, "module").eval()
     except TypeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +17,7 @@ from sktopo._layers import find_layer
 from sktopo._modes import plain_modes
 from sktopo._modules import as_numpy, plain_copy, weight_rows
 from sktopo._units import Units
-from sktopo.grid import Grid, sheet_shape
+from sktopo.grid import sheet_shape
 from sktopo.networks import GRID, Head
 
 
@@ -448,12 +449,12 @@ def classifier_sheet(classifier, network):
     -------
     Grid
         Its grid; of another layer one of `sktopo.grid.sheet_shape`, with its
-        neighbours.
+        neighbours and wrap-around.
     """
     grid = classifier.grid_
     if network.layer == GRID:
         return grid
-    return Grid(sheet_shape(network.n_units), grid.neighborhood)
+    return replace(grid, shape=sheet_shape(network.n_units))
 
 
 def _same(values):

@@ -405,13 +405,17 @@ def _rebuild(cls, document, given, callbacks, device):
         if low > high:
             raise ValueError(f"pixel range {low} to {high}")
         estimator.pixel_range_ = (low, high)
-        if document["feature_names"] is not None:
-            names = [_text(name) for name in document["feature_names"]]
-            if len(names) != estimator.n_features_in_:
-                raise ValueError(f"{len(names)} feature names")
-            estimator.feature_names_in_ = np.asarray(names, dtype=object)
+        _name_features(estimator, document["feature_names"])
         structure_of(estimator)  # which no bad image shape survives
     return estimator
+
+
+def _name_features(estimator, names):
+    if names is None:
+        return
+    if len(names) != estimator.n_features_in_:
+        raise ValueError(f"{len(names)} feature names")
+    estimator.feature_names_in_ = np.asarray([_text(n) for n in names], dtype=object)
 
 
 def _restore(estimator, file, document):

@@ -14,3 +14,11 @@ def cpu_capabilities():
         "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
         "amx_tile": torch.cpu._is_amx_tile_supported(),
     }
+
+
+def in_backward():
+    """Whether this runs within a backward pass, as what a checkpoint runs again does.
+
+    torch's own checkpoints ask in this way.
+    """
+    return torch._C._current_graph_task_id() != -1

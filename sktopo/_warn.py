@@ -5,15 +5,16 @@ import os
 import warnings
 
 import sklearn
+import torch
 
 _INSIDE = tuple(
     os.path.dirname(os.path.abspath(path)) + os.sep
-    for path in (__file__, sklearn.__file__)
+    for path in (__file__, sklearn.__file__, torch.__file__)
 )
 
 
 def warn_user(message, category=UserWarning):
-    """Warn at the innermost line that is neither this package's nor scikit-learn's.
+    """Warn at the innermost line outside this package, scikit-learn and torch.
 
     Parameters
     ----------

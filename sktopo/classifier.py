@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -12,17 +11,16 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sktopo import _estimator, _saving
-from sktopo._forward import best_class, evaluate, images_at_once, warn_of_range
+from sktopo._diagnosis import warn_of_failures
+from sktopo._forward import best_class, evaluate, warn_of_range
 from sktopo._images import (
     as_array_like,
-    slices,
     validate_images,
     validate_weights,
 )
@@ -327,6 +325,13 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         TypeError
             If X is sparse or a lazy frame, or if what a factory returns is no module
             or cannot be copied.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the model knows one answer only, or if a spatial loss was met by
+            cheating: units that all respond alike, weights that shrank, or neighbours
+            that are alike where nothing comes in.
         """
         going_on = self.warm_start and self.__sklearn_is_fitted__()
         if not going_on:
@@ -335,7 +340,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             validate_params(self)
             images = _labelled_images(self, X, y, sample_weight, reset=not going_on)
             self._train(images, self.max_epochs, going_on)
-            _warn_if_constant(self, images.X)
+            warn_of_failures(self, images.X)
         return self
 
     def partial_fit(
@@ -742,32 +747,3 @@ def _check_partial_fit_params(classifier):
             "partial_fit cannot use class_weight='balanced': it does not know how "
             "often each class is yet to come. Give a dict of class weights."
         )
-
-
-def _warn_if_constant(classifier, X):
-    """Say so if a model that was trained for a while knows one answer only."""
-    last, lam, n_epochs = (
-        classifier.net_.history[-1],
-        classifier.lam,
-        classifier.n_iter_,
-    )
-    lam = last.get("lam", lam)
-    dominated = lam * last.get("topo_loss", 0) > 10 * last["task_loss"]
-    n_steps = n_epochs * max(1, len(X) // classifier.batch_size)
-    if not dominated and n_steps < 100:
-        return
-    rows = np.unique(np.linspace(0, len(X) - 1, 256).astype(int))
-    found = set()
-    for part in slices(len(rows), min(32, images_at_once(classifier.n_features_in_))):
-        best, _ = evaluate(classifier, X[rows[part]], best_class)
-        found.update(best.tolist())
-        if len(found) > 1:
-            return
-    warnings.warn(
-        f"The trained model predicts {classifier.classes_[found.pop()]!r} for each of "
-        f"{len(rows)} training images looked at. Use a smaller lam (now {lam:g}), "
-        f"another lr (now {classifier.lr:g}), or train for more epochs (now "
-        f"{n_epochs}).",
-        ConvergenceWarning,
-        stacklevel=3,
-    )

@@ -41,9 +41,10 @@ class FrozenNetwork(ClassifierMixin, TransformerMixin, BaseEstimator):
         A name from ``module.named_modules()``: the units are those of an nn.Linear, or
         the channels of a convolution (or of another layer that gives (n, units) or (n,
         channels, height, width)). Their responses are what the layer gives.
-    grid_shape : tuple of (int, int), default=None
-        Rows and columns of the sheet that the units stand on, row-major. None:
-        `sktopo.grid.sheet_shape` of their number.
+    grid_shape : tuple of (int, int) or Grid, default=None
+        Rows and columns of the sheet that the units stand on, row-major; or a
+        `sktopo.grid.Grid`, which may be a torus. None: `sktopo.grid.sheet_shape` of
+        their number.
     readout : str, default=None
         Name of the layer that gives the logits. None: the last nn.Linear if it has as
         many outputs as there are classes, else none; what needs a readout is then left
@@ -129,7 +130,7 @@ class FrozenNetwork(ClassifierMixin, TransformerMixin, BaseEstimator):
         self,
         module: nn.Module,
         layer: str,
-        grid_shape: tuple[int, int] | None = None,
+        grid_shape: tuple[int, int] | Grid | None = None,
         *,
         readout: str | None = None,
         classes: ArrayLike | None = None,
@@ -516,7 +517,7 @@ def sheet(frozen: FrozenNetwork, network: ObservedNetwork) -> Grid:
     own = find_layer(network.module, frozen.layer, "layer") == network.layer
     if frozen.grid_shape is None or not own:
         return Grid(sheet_shape(network.n_units))
-    grid = Grid(frozen.grid_shape)
+    grid = Grid.of(frozen.grid_shape)
     if grid.n_units != network.n_units:
         raise ValueError(
             f"grid_shape={grid.shape} has {grid.n_units} units, and the layer "

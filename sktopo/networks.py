@@ -451,7 +451,8 @@ def make_network(
     TypeError
         If the callable does not return an nn.Module, or one that cannot be copied.
     ValueError
-        If the backbone's output is not (n, n_features).
+        If a callable's backbone does not take the images, or if the output of any is
+        not (n, n_features).
     """
     if backbone == "auto":
         backbone = auto_backbone(image_shape)
@@ -470,9 +471,19 @@ def make_network(
         )
     if make is backbone:  # what it returned may be the user's own, and in use
         module = own_copy(module, "backbone").to("cpu")
-    with torch.no_grad():
-        probe = torch.zeros(2, *image_shape, dtype=torch.float32)
-        features = module.float().eval()(probe)
+    probe = torch.zeros(2, *image_shape, dtype=torch.float32)
+    try:
+        with torch.no_grad():
+            features = module.float().eval()(probe)
+    except RuntimeError as error:
+        if make is not backbone:
+            raise
+        raise ValueError(
+            f"The backbone cannot see images of shape {tuple(probe.shape)}: {error}. "
+            f"Make it for the image shape that the callable is given, or give it such "
+            f"images (grey ones for a network of three channels: X repeated three "
+            f"times on the axis of channels)."
+        ) from error
     _check_features(features, probe.shape)
     network = TopographicNetwork(module, features.shape[1], **head)
     return network.to(dtype=torch.float32, memory_format=torch.channels_last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -94,6 +95,8 @@ class TopographicScorer(_RoutesSampleWeight):
         **settings,
     ):
         self.name = self.__name__ = name
+        if name in SCORERS:
+            self.__doc__ = _describe(name)  # for help()
         self.score = score
         self.layer = layer
         self.any_classifier = any_classifier
@@ -154,6 +157,18 @@ class TopographicScorer(_RoutesSampleWeight):
         )
         settings = ", ".join(f"{k}={v!r}" for k, v in given.items())
         return f"make_{self.name}_scorer({settings})"
+
+
+def _describe(name):
+    """What a scorer says of itself, by what makes it: its first line and its result."""
+    make = SCORERS[name]
+    doc = inspect.getdoc(make)
+    found = doc.partition("TopographicScorer\n")[2].partition("\n\n")[0]
+    called = (
+        f"Called as ``scorer(estimator, X, y, sample_weight=None)``.\n"
+        f"Its settings are those of `{make.__name__}`."
+    )
+    return "\n\n".join([doc.splitlines()[0], inspect.cleandoc(found), called])
 
 
 class _Scores(dict):
@@ -232,9 +247,9 @@ class MultiScorer(_RoutesSampleWeight):
 
 
 def _retained(curve):
-    """Mean accuracy over the clean one; 0 where that is 0, since scores are finite."""
+    """Mean accuracy over the clean one; nan where that is 0."""
     clean = curve.attrs["clean_accuracy"]
-    return curve["accuracy"].mean() / clean if clean > 0 else 0.0
+    return curve["accuracy"].mean() / clean if clean > 0 else np.nan
 
 
 # What a curve is scored by: the mean of a column, or what is left of the accuracy.
@@ -270,15 +285,14 @@ def _image_robustness(evaluation, *, kinds, levels, kind, value_range, random_st
 
 
 def _expert_localization(evaluation, *, threshold):
-    grid_shape = evaluation.subject.grid.shape
     experts = expert_units(evaluation.activations, evaluation.y, threshold)
-    pooled = expert_localization(experts, grid_shape).pooled
+    pooled = expert_localization(experts, evaluation.subject.grid).pooled
     return 0.0 if np.isnan(pooled) else 1 - pooled
 
 
 def _functional_localization(evaluation, *, threshold):
-    grid_shape = evaluation.subject.grid.shape
-    table = functional_localization(evaluation.activations, grid_shape, [threshold])
+    grid = evaluation.subject.grid
+    table = functional_localization(evaluation.activations, grid, [threshold])
     ratio = table["ratio"].item()
     return 0.0 if np.isnan(ratio) else 1 - ratio
 
@@ -287,8 +301,8 @@ def _smoothness(evaluation, *, neighborhood, standardize):
     grid = evaluation.subject.grid
     if grid.n_units < 2:
         return 0.0
-    maps = evaluation.activations.reshape(-1, *grid.shape)
-    values = morans_i(maps, neighborhood or grid.neighborhood, standardize)
+    grid = replace(grid, neighborhood=neighborhood or grid.neighborhood)
+    values = morans_i(evaluation.activations, standardize=standardize, grid_shape=grid)
     defined = values[~np.isnan(values)]
     return defined.mean() if len(defined) else 0.0
 
@@ -311,8 +325,9 @@ def make_weight_robustness_scorer(
         As for `sktopo.robustness.weight_noise_curve`.
     kind : {"accuracy", "change", "retained"}, default="accuracy"
         "change" scores perturbed minus clean accuracy instead, and "retained" perturbed
-        over clean. Beware: a classifier that always gives the same answer changes by 0
-        and retains all, the best scores there are. Never refit on either alone.
+        over clean (nan if clean is 0). Beware: a classifier that always gives the same
+        answer changes by 0 and retains all, the best scores there are. Never refit on
+        either alone.
     random_state : int, RandomState instance or None, default=0
         Seed of the noise; with an int the same for each candidate and fold.
     layer : str, default=None
@@ -321,7 +336,7 @@ def make_weight_robustness_scorer(
     Returns
     -------
     TopographicScorer
-        The scorer.
+        Greater is better; an accuracy, from 0 to 1, unless `kind` is another.
 
     Examples
     --------
@@ -361,8 +376,9 @@ def make_image_robustness_scorer(
         As for `sktopo.robustness.image_noise_curve`.
     kind : {"accuracy", "change", "retained"}, default="accuracy"
         "change" scores noisy minus clean accuracy instead, and "retained" noisy over
-        clean. Beware: a classifier that always gives the same answer changes by 0 and
-        retains all, the best scores there are. Never refit on either alone.
+        clean (nan if clean is 0). Beware: a classifier that always gives the same
+        answer changes by 0 and retains all, the best scores there are. Never refit on
+        either alone.
     value_range : tuple of (float, float), default=None
         Smallest and largest value that an image can take; None: the range of each
         classifier's training images. Classifiers of other packages need it here.
@@ -372,7 +388,7 @@ def make_image_robustness_scorer(
     Returns
     -------
     TopographicScorer
-        The scorer.
+        Greater is better; an accuracy, from 0 to 1, unless `kind` is another.
 
     Examples
     --------

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from sktopo.losses import WeightSimilarity
+from sktopo.losses import LOSSES, WeightSimilarity
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import baselines
+import losses
+import resnet
 import run
 
 
@@ -37,3 +39,28 @@ def test_rows_of_the_table(monkeypatch, rng):
     y = np.arange(640) % 10
     rows = [*run.loss_rows(), *run.fit_rows(X, y)]
     assert all(len(row) == 4 and np.isfinite(row[1]) for row in rows)
+
+
+def test_costs_of_the_losses(monkeypatch, rng):
+    monkeypatch.setattr(run, "N_TURNS", 1)
+    X = rng.integers(0, 256, size=(640, 1, 28, 28), dtype=np.uint8)
+    tables = [
+        losses.share_table(X, np.arange(640) % 10, n_calls=1),
+        losses.growth_table((4, 5)),
+        losses.wide_table([(3, 4, 30)]),
+        losses.resnet_table(n_images=2, size=8),
+    ]
+    assert all(np.isfinite(table.to_numpy()).all() for table in tables)
+    assert set(LOSSES) < set(tables[0].index)
+    assert {"ws", "laplacian"} <= set(tables[2].index) & set(tables[3].index)
+
+
+def test_rows_of_resnet18(rng):
+    X = rng.integers(0, 256, size=(4, 1, 6, 6), dtype=np.uint8)
+    rows = list(resnet.rows(X, np.arange(4) % 2, n_turns=1))
+    losses = ["none", "ws", "laplacian", "ws, cosine", "as"]
+    expected = [(stem, loss) for stem in ("3 x 3", "7 x 7") for loss in losses]
+    assert [(row["stem"], row["loss"]) for row in rows] == expected
+    assert all(np.isfinite(row["over none"]) for row in rows)
+    assert all(row["over none"] == 1 for row in rows if row["loss"] == "none")
+    assert {(row["loss"], row["stem"]) for row in rows} > set(resnet.WANTED)

@@ -40,8 +40,13 @@ def small():
     return TopographicCNNClassifier(max_epochs=1, grid_shape=(2, 2), random_state=0)
 
 
+def brief():
+    """The default trains 100 epochs on sets as small as those of the checks."""
+    return TopographicCNNClassifier(max_epochs=10, lr=0.01)
+
+
 ESTIMATORS = [
-    TopographicCNNClassifier(),
+    brief(),
     GridActivations(small()),
     ImageNoise(),
     ImageNoise("pink", random_state=0),
@@ -60,6 +65,20 @@ def test_scikit_learn_check(estimator, check):
     pytest.xfail(reason)
 
 
+CHECKS_OF_WHAT_IS_LEARNED = [
+    "check_classifiers_train",
+    "check_classifiers_classes",
+    "check_class_weight_classifiers",
+]
+
+
+@pytest.mark.parametrize("name", CHECKS_OF_WHAT_IS_LEARNED)
+def test_defaults_learn_enough_for_scikit_learn(name):
+    getattr(estimator_checks, name)(
+        "TopographicCNNClassifier", TopographicCNNClassifier()
+    )
+
+
 OUTSIDE_CHECK_ESTIMATOR = [
     "check_set_output_transform",
     "check_set_output_transform_pandas",
@@ -74,7 +93,7 @@ OUTSIDE_CHECK_ESTIMATOR = [
 @pytest.mark.parametrize("name", OUTSIDE_CHECK_ESTIMATOR)
 @pytest.mark.parametrize(
     "estimator",
-    [TopographicCNNClassifier(), GridActivations(small()), ImageNoise(random_state=0)],
+    [brief(), GridActivations(small()), ImageNoise(random_state=0)],
     ids=lambda estimator: type(estimator).__name__,
 )
 def test_check_outside_check_estimator(estimator, name):

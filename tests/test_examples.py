@@ -20,9 +20,9 @@ spec.loader.exec_module(run_example)
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
 def test_example(script, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SKTOPO_EXAMPLES", "short")
-    variables = run_example.run(script, tmp_path)
+    variables = run_example.run(script, tmp_path, dpi=50)
     pictures = sorted(tmp_path.glob("*.png"))
     assert pictures
-    assert all(path.stat().st_size > 10_000 for path in pictures)
+    assert all(path.stat().st_size > 3_000 for path in pictures)
     assert variables["__doc__"].strip().splitlines()[1].startswith("====")
     assert capsys.readouterr().out

@@ -15,18 +15,10 @@ TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 # From the ground up: imports point only to what stands above.
 ORDER = [
     *("_warn", "_sklearn_private", "_torch_private", "_arrays", "_numbers"),
-    *("_layers", "grid", "losses", "networks"),
+    *("grid", "_layers", "losses", "networks"),
     *("_images", "_labels", "_files", "_modes", "noise", "augment", "_forward"),
-    *(
-        "_training",
-        "_saving",
-        "stimuli",
-        "datasets",
-        "_modules",
-        "_units",
-        "_observed",
-        "_estimator",
-    ),
+    *("_training", "_saving", "stimuli", "datasets"),
+    *("_modules", "_units", "_observed", "_estimator", "_diagnosis"),
     *("classifier", "encoder", "frozen", "_subject", "transformers", "metrics"),
     *("_evaluation", "robustness", "_measures", "scorers", "plotting"),
     *("study", "replication"),

@@ -192,7 +192,7 @@ def test_value_range_scales_the_noise(fitted, held_out):
 
 @pytest.mark.parametrize("curve", [weight_noise_curve, image_noise_curve])
 def test_estimators_around_the_classifier(curve, fitted, held_out):
-    X, y = held_out
+    X, y = held_out[0][:150], held_out[1][:150]
     direct = curve(fitted, X, y, random_state=0)
     doubled = (X * 2.0).astype(np.float32)
     pipe = make_pipeline(FunctionTransformer(halve), fitted)
@@ -325,20 +325,21 @@ def test_pruning_seeds(fitted, held_out):
 
 @pytest.mark.parametrize("chunk", [1, 7, 100])
 def test_chunks_change_nothing(chunk, fitted, held_out, monkeypatch):
-    weight = np.linspace(0, 1, len(held_out[1]))
+    X, y = held_out[0][:150], held_out[1][:150]
+    weight = np.linspace(0, 1, 150)
 
     def curves():
-        yield weight_noise_curve(fitted, *held_out, n_repeats=2, random_state=0)
-        yield image_noise_curve(fitted, *held_out, levels=[0.1, 0.2], random_state=0)
-        yield pruning_curve(fitted, *held_out, ["zeros", "block"], random_state=0)
+        yield weight_noise_curve(fitted, X, y, n_repeats=2, random_state=0)
+        yield image_noise_curve(fitted, X, y, levels=[0.1, 0.2], random_state=0)
+        yield pruning_curve(fitted, X, y, ["zeros", "block"], random_state=0)
 
-    before, accuracy = list(curves()), Evaluation.of(fitted, *held_out, weight).accuracy
+    before, accuracy = list(curves()), Evaluation.of(fitted, X, y, weight).accuracy
     monkeypatch.setattr("sktopo.robustness._CHUNK_VALUES", chunk * 64)
     monkeypatch.setattr("sktopo._evaluation._CHUNK_VALUES", chunk * 121)
     monkeypatch.setattr("sktopo._evaluation._KEPT_VALUES", 0)
     for now, then in zip(curves(), before):
         pd.testing.assert_frame_equal(now, then)
-    assert Evaluation.of(fitted, *held_out, weight).accuracy == pytest.approx(accuracy)
+    assert Evaluation.of(fitted, X, y, weight).accuracy == pytest.approx(accuracy)
 
 
 def test_pruning_runs_the_backbone_once(fitted, held_out, monkeypatch):

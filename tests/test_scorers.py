@@ -1,4 +1,6 @@
+import inspect
 import pickle
+import pydoc
 
 import numpy as np
 import pandas as pd
@@ -121,6 +123,38 @@ def test_kinds_are_relative_to_clean(fitted, held_out):
         assert retained == pytest.approx(accuracy / clean)
         with pytest.raises(ValueError, match="'accuracy', 'change', 'retained'"):
             make(kind="ratio")
+
+
+@pytest.mark.filterwarnings("ignore:.*none of the classes:UserWarning")
+def test_retained_in_one_pass_and_undefined_without_accuracy(fitted, held_out):
+    X, y = held_out
+    makes = (
+        scorers.make_weight_robustness_scorer,
+        scorers.make_image_robustness_scorer,
+    )
+    multi = scorers.multi_scorer([make(kind="retained") for make in makes])
+    whole = scorers.multi_scorer([make() for make in makes])(fitted, X, y)
+    for name, value in multi(fitted, X, y).items():
+        clean = whole["accuracy"] if name != "accuracy" else 1
+        assert value == pytest.approx(whole[name] / clean)
+    for name, value in multi(fitted, X, y + 100).items():
+        assert value == 0 if name == "accuracy" else np.isnan(value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_says_what_a_scorer_does(name):
+    make = scorers.SCORERS[name]
+    for scorer in (
+        getattr(scorers, f"{name}_scorer"),
+        pickle.loads(pickle.dumps(make())),
+    ):
+        text = pydoc.render_doc(scorer, renderer=pydoc.plaintext)
+        assert inspect.getdoc(make).splitlines()[0] in text
+        assert make.__name__ in text
+        assert "reater is better" in text or "owards 1" in text
+        assert "Method resolution order" not in text
+    own = scorers.TopographicScorer("own", len)
+    assert own.__doc__ == scorers.TopographicScorer.__doc__
 
 
 def test_settings_reach_the_measure(fitted, held_out):

@@ -13,7 +13,7 @@ matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
 
-def run(script: Path, folder: Path) -> dict:
+def run(script: Path, folder: Path, dpi: int = 150) -> dict:
     """Run `script`, save its figures as PNG in `folder`, and return its variables."""
     plt.close("all")
     variables = runpy.run_path(str(script), run_name="__main__")
@@ -22,7 +22,7 @@ def run(script: Path, folder: Path) -> dict:
         figure = plt.figure(number)
         name = figure.get_label() or f"figure_{number}"
         path = folder / f"{name}.png"
-        figure.savefig(path, dpi=150, bbox_inches="tight")
+        figure.savefig(path, dpi=dpi, bbox_inches="tight")
         print(f"wrote {path}")
     plt.close("all")
     return variables

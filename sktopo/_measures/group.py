@@ -106,7 +106,7 @@ class Given:
 
     @cached_property
     def bins(self):
-        return DistanceBins(self.grid.shape)
+        return DistanceBins(self.grid)
 
     @cached_property
     def value_range(self):

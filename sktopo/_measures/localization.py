@@ -5,7 +5,7 @@ from sktopo._measures.group import Group
 
 
 def localization(given, table):
-    found = metrics.functional_localization(given.activations, given.grid.shape)
+    found = metrics.functional_localization(given.activations, given.grid)
     for row in found.itertuples():
         at = {"threshold": row.threshold}
         table.add("distance_of_correlated", row.mean_distance, row.n_pairs, **at)

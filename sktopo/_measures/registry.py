@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sktopo._evaluation import Evaluation
 from sktopo._measures.group import Given
 from sktopo._measures.results import Table, as_frame
+from sktopo.grid import Grid
 from sktopo.metrics.activations import Activations, check_weights
 
 # Every group of measures by its name, in the order of the tables: what the modules of
@@ -140,7 +141,7 @@ def _take(given, groups):
 
 def measure_activations(
     A: ArrayLike,
-    grid_shape: tuple[int, int],
+    grid_shape: tuple[int, int] | Grid,
     y: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     value_range: tuple[float, float] | None = None,
@@ -151,8 +152,8 @@ def measure_activations(
     ----------
     A : array-like of shape (n_images, n_units)
         Activations before the ReLU, from any framework, units row-major on the grid.
-    grid_shape : tuple of (int, int)
-        Rows and columns.
+    grid_shape : tuple of (int, int) or Grid
+        Rows and columns; or a `sktopo.grid.Grid`, which may be a torus.
     y : array-like of shape (n_images,), default=None
         Class labels; without them selectivity is left out.
     weights : array-like of shape (n_units, fan_in), default=None

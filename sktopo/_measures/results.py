@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 import numpy as np
@@ -242,7 +243,7 @@ def select_results(results: pd.DataFrame, measure: str, **conditions) -> pd.Data
                 raise ValueError(_no_such_part(rows, measure, key))
             raise ValueError(
                 f"No row of {measure!r} has {key}={wanted!r}; "
-                + _there_are(f"{key} is", wanted, list(there))
+                + there_are(f"{key} is", wanted, list(there))
             )
         rows = kept
     return rows
@@ -270,6 +271,29 @@ def select_one(results, measure, **conditions):
     return rows[rows["parameter"] == wanted]
 
 
+def as_pair(asked):
+    """Read a measure as users name it.
+
+    Parameters
+    ----------
+    asked : object
+        A name, or a pair of a name and conditions as `select_results` takes them.
+
+    Returns
+    -------
+    tuple of (str, mapping) or None
+        The pair; None if it is neither.
+    """
+    pair = (asked, {}) if isinstance(asked, str) else asked
+    good = (
+        isinstance(pair, Sequence)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], Mapping)
+    )
+    return tuple(pair) if good else None
+
+
 def _no_such_part(rows, measure, key):
     parts = dict.fromkeys(
         part for text in rows["parameter"] for part in read_parameter(text)
@@ -295,10 +319,26 @@ def _named(rows, column, name):
     if len(found):
         return found
     names = rows[column].unique().tolist()
-    raise ValueError(f"No {column} {name!r}; " + _there_are("there are", name, names))
+    raise ValueError(f"No {column} {name!r}; " + there_are("there are", name, names))
 
 
-def _there_are(start, name, names):
+def there_are(start, name, names):
+    """Say for an error what there is: names like the one that is not, or all of them.
+
+    Parameters
+    ----------
+    start : str
+        What comes before all names, such as "there are".
+    name : object
+        What was asked for.
+    names : sequence
+        What there is.
+
+    Returns
+    -------
+    str
+        The end of a sentence.
+    """
     texts = [str(other) for other in names]
     near = get_close_matches(str(name), texts, n=3, cutoff=0.5)
     near += [other for other in texts if str(name) in other and other not in near]

@@ -17,7 +17,7 @@ def selectivity(given, table):
         ("anti_experts", metrics.expert_units(A, y, anti=True)),
     ):
         counts = metrics.expert_counts(experts)
-        where = metrics.expert_localization(experts, grid.shape)
+        where = metrics.expert_localization(experts, grid)
         n_pairs = (where.n_experts * (where.n_experts - 1) // 2).sum()
         table.add(f"n_{name}", counts.n_experts, experts.size)
         table.add(f"{name}_classes_without", counts.n_classes_without, experts.shape[1])

@@ -26,8 +26,7 @@ def _orientation(given, table):
     n_units = given.grid.n_units
     table.add("orientation_preferring", 1 - found.n_undefined / n_units, n_units)
     if n_units > 1:
-        shape = given.grid.shape
-        smooth = metrics.difference_by_distance(found.preferred, shape, 180.0)
+        smooth = metrics.difference_by_distance(found.preferred, given.grid, 180.0)
         table.add("orientation_smoothness", smooth.smoothness, smooth.n_units)
 
 

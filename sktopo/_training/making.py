@@ -18,7 +18,6 @@ from sktopo._training.objective import (
     TOPO_LOSS,
     Objective,
     Term,
-    only_output,
     outputs_of,
 )
 from sktopo._training.seeds import seeded_initialisation
@@ -159,7 +158,7 @@ def count_units(network, layers, image_shape):
     Raises
     ------
     ValueError
-        If a layer gives no units, does not run, or runs more than once.
+        If a layer gives no units, or does not run.
     """
     others = [layer for layer in layers if layer != GRID]
     counts = {GRID: network.grid.out_features}
@@ -173,7 +172,7 @@ def count_units(network, layers, image_shape):
     finally:
         network.train(training)
     for layer in others:
-        output, module = only_output(outputs, layer), network.get_submodule(layer)
+        output, module = next(iter(outputs[layer]), None), network.get_submodule(layer)
         counts[layer] = unit_responses(output, module, layer, "pooled").shape[1]
     return counts
 

@@ -41,7 +41,8 @@ class Term:
         Name of the layer in the network.
     loss : nn.Module
         Its `source` says whether it is given the layer's weights, one row a unit, or
-        the layer's output in the forward pass of this step, one column a unit.
+        the layer's output in the forward pass of this step, one column a unit. A layer
+        that runs several times gives the mean.
     weight : float, default=1.0
         The loss's part of the whole.
     name : str, default="topo_loss"
@@ -55,11 +56,14 @@ class Term:
 
     def value(self, network, outputs):
         """The loss, before it is weighted."""
-        output = None
+        layer, given = network.get_submodule(self.layer), [None]
         if self.loss.source == "activations":
-            output = only_output(outputs, self.layer)
-        layer = network.get_submodule(self.layer)
-        return term_value(self.loss, layer, self.layer, output, conv="pooled")
+            given = outputs[self.layer] or given  # which is an error
+        values = [
+            term_value(self.loss, layer, self.layer, output, conv="pooled")
+            for output in given
+        ]
+        return sum(values[1:], values[0]) / len(values)
 
 
 class Objective(nn.Module):
@@ -139,6 +143,8 @@ class Objective(nn.Module):
         if not self.terms:
             return task, {"task_loss": task.item()}
         values = [term.value(network, outputs) for term in self.terms]
+        if self.training:
+            self._check_trained(values)
         if self.training and self.strength.measures:
             self._measure(network, task, values)
         lam = self.lam * self.strength.factor
@@ -148,6 +154,16 @@ class Objective(nn.Module):
         parts = {"task_loss": task, **dict(zip(self._term_names, values))}
         parts = {**parts, TOPO_LOSS: self._whole(values)}
         return loss, {**{k: v.item() for k, v in parts.items()}, LAM: lam}
+
+    def _check_trained(self, values):
+        """Raise a ValueError if a term is one that training cannot change."""
+        for term, value in zip(self.terms, values):
+            if torch.is_grad_enabled() and not value.requires_grad:
+                raise ValueError(
+                    f"The spatial loss of the layer {term.layer!r} would change "
+                    f"nothing: all that it depends on is frozen (requires_grad=False). "
+                    f"Let the layer be trained, or leave it out of topo_layers."
+                )
 
     def _whole(self, values):
         """The spatial loss of all terms, each by its weight."""
@@ -189,14 +205,3 @@ def outputs_of(network, layers):
             handle = network.get_submodule(name).register_forward_hook(keep(name))
             stack.callback(handle.remove)
         yield outputs
-
-
-def only_output(outputs, layer):
-    """What a layer gave, or a ValueError unless it ran once."""
-    if len(outputs[layer]) != 1:
-        raise ValueError(
-            f"The layer {layer!r} ran {len(outputs[layer])} times as images went "
-            f"through the network; a spatial loss of responses needs a layer that runs "
-            f"once, through its module's call."
-        )
-    return outputs[layer][0]

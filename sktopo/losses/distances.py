@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -11,92 +13,238 @@ from sktopo.losses.vectors import least_magnitude, unit_vectors
 _BLOCK = 512
 
 
-def _steps(vectors, first, second):
-    """Differences of the vectors of each pair."""
-    return vectors.index_select(0, first) - vectors.index_select(0, second)
+class Pairs:
+    """Pairs of neighbouring units, and what is computed of their vectors.
 
+    Each value is the same, to the bit, whether units are found by index or by slices of
+    their sheet. Slices take no copies, so that wide vectors are best taken so.
 
-def _lengths(vectors, first, second):
-    """Euclidean distance of each pair."""
-    if vectors.shape[1] > _BLOCK:
-        return _WideLengths.apply(vectors, first, second)
-    return torch.linalg.vector_norm(_steps(vectors, first, second), dim=1)
+    Parameters
+    ----------
+    edges : Tensor of shape (2, n_edges), int64
+        Indices of the first and the second unit of each pair.
+    grid : Grid, default=None
+        The sheet whose edges these are. None: units are found by index.
+    """
 
+    def __init__(self, edges, grid=None):
+        self.first, self.second = edges
+        self._sheet = None if grid is None else grid.shape
+        if grid is None:
+            parts = self.first.split(_BLOCK), self.second.split(_BLOCK)
+            self.links = list(zip(*parts, strict=True))
+        else:
+            self.links = grid.links
 
-class _WideLengths(torch.autograd.Function):
-    """`_lengths` without arrays of all pairs by all values, in half the time."""
+    def ends(self, values):
+        """Values (n_units, n) of the first and the second units, some pairs at a time.
 
-    @staticmethod
-    def steps(vectors, first, second):
-        """Differences of the pairs, one block of values after the other."""
-        for part in vectors.split(_BLOCK, dim=1):
-            yield _steps(part, first, second)
+        They are (..., n), in the order of the edges.
+        """
+        if self._sheet is None:
+            for link in self.links:
+                yield tuple(values.index_select(0, units) for units in link)
+        else:
+            sheet = values.unflatten(0, self._sheet)
+            for here, there in self.links:
+                yield sheet[here], sheet[there]
 
-    @staticmethod
-    def forward(vectors, first, second):
-        steps = _WideLengths.steps(vectors, first, second)
-        parts = [torch.linalg.vector_norm(step, dim=1) for step in steps]
+    def add_(self, here, there, link, amounts, sign):
+        """Add amounts (..., n) for the first and the second units of a link.
+
+        They go to arrays (n_units, n), those of the second times a sign.
+        """
+        for total, units, amount, alpha in zip((here, there), link, amounts, (1, sign)):
+            if self._sheet is None:
+                total.index_add_(0, units, amount, alpha=alpha)
+            else:
+                total.unflatten(0, self._sheet)[units].add_(amount, alpha=alpha)
+
+    def steps(self, vectors):
+        """Differences of the vectors of each pair, (n_pairs, n)."""
+        return vectors.index_select(0, self.first) - vectors.index_select(
+            0, self.second
+        )
+
+    def lengths(self, vectors):
+        """Euclidean distance of each pair."""
+        if vectors.shape[1] <= _BLOCK:
+            return torch.linalg.vector_norm(self.steps(vectors), dim=1)
+        if not torch.compiler.is_compiling():
+            return _WideLengths.apply(vectors, self)
+        parts = [self.steps(part) for part in vectors.split(_BLOCK, dim=1)]
+        parts = [torch.linalg.vector_norm(part, dim=1) for part in parts]
         return torch.linalg.vector_norm(torch.stack(parts), dim=0)
+
+    def products(self, vectors):
+        """Inner product of each pair."""
+        if vectors.shape[1] > _BLOCK and not torch.compiler.is_compiling():
+            return _WideProducts.apply(vectors, self)
+        here = vectors.index_select(0, self.first)
+        return (here * vectors.index_select(0, self.second)).sum(dim=1)
+
+    def mean_square(self, vectors, bound):
+        """Mean over pairs and values of the squared difference, up to a bound."""
+        if vectors.shape[1] > _BLOCK and not torch.compiler.is_compiling():
+            return _WideMeanSquare.apply(vectors, self, bound)
+        return self.steps(vectors).clamp(-bound, bound).square().mean()
+
+
+class _WidePairs(torch.autograd.Function):
+    """What is computed of pairs of wide vectors, in blocks, in a fraction of the time.
+
+    No array of all pairs by all values is made, but for the mean square.
+    """
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs, output)
+        vectors, ctx.pairs, *ctx.settings = inputs
+        ctx.save_for_backward(vectors, output)
+
+    @staticmethod
+    def spread(vectors, pairs, slope, sign, *per_pair):
+        """Gradient of the vectors, by what ``slope(here, there, ...)`` gives both ends.
+
+        It is given a number a pair of each of `per_pair` too. `sign` is that of the
+        second unit's.
+        """
+        result = torch.empty_like(vectors, memory_format=torch.contiguous_format)
+        blocks = zip(*(x.split(_BLOCK, dim=1) for x in (vectors, result)), strict=True)
+        for part, out in blocks:
+            totals = torch.zeros((2, *part.shape), dtype=part.dtype, device=part.device)
+            start = 0
+            for link, ends in zip(pairs.links, pairs.ends(part), strict=True):
+                shape = (*ends[0].shape[:-1], 1)
+                stop = start + math.prod(shape)
+                known = [x[start:stop].view(shape) for x in per_pair]
+                pairs.add_(*totals, link, slope(*ends, *known), sign)
+                start = stop
+            torch.add(*totals, out=out)
+        return result
+
+    @staticmethod
+    def spread_again(vectors, pairs, here, there):
+        """The same of amounts (n_pairs, n), to be differentiated again."""
+        totals = torch.zeros_like(vectors).index_add(0, pairs.first, here)
+        return totals.index_add(0, pairs.second, there)
+
+
+class _WideLengths(_WidePairs):
+    @staticmethod
+    def forward(vectors, pairs):
+        parts = []
+        for part in vectors.split(_BLOCK, dim=1):
+            norms = (
+                torch.linalg.vector_norm(here - there, dim=-1).flatten()
+                for here, there in pairs.ends(part)
+            )
+            parts.append(torch.cat(list(norms)))
+        return torch.linalg.vector_norm(torch.stack(parts), dim=0)
 
     @staticmethod
     def backward(ctx, grad):
-        vectors, first, second, lengths = ctx.saved_tensors
+        (vectors, lengths), pairs = ctx.saved_tensors, ctx.pairs
         if torch.is_grad_enabled():  # to be differentiated again
-            step = _steps(vectors, first, second)
+            step = pairs.steps(vectors)
             lengths = torch.linalg.vector_norm(step, dim=1)
             step = step * (grad / lengths.masked_fill(lengths == 0, 1))[:, None]
-            here = torch.zeros_like(vectors).index_add(0, first, step)
-            return here.index_add(0, second, -step), None, None
-        lengths = lengths.masked_fill(lengths == 0, 1)[:, None]
-        result = torch.empty_like(vectors)
-        parts = result.split(_BLOCK, dim=1)
-        steps = _WideLengths.steps(vectors, first, second)
-        for part, step in zip(parts, steps, strict=True):
-            step.div_(lengths).mul_(grad[:, None])
-            here = torch.zeros_like(part).index_add_(0, first, step)
-            there = torch.zeros_like(part).index_add_(0, second, step.neg_())
-            torch.add(here, there, out=part)
-        return result, None, None
+            return _WidePairs.spread_again(vectors, pairs, step, -step), None
+
+        def _slope(here, there, length, grad):
+            step = (here - there).div_(length).mul_(grad)
+            return step, step
+
+        lengths = lengths.masked_fill(lengths == 0, 1)
+        grad = grad.contiguous()
+        return _WidePairs.spread(vectors, pairs, _slope, -1, lengths, grad), None
 
 
-def _euclidean(vectors, first, second):
+class _WideProducts(_WidePairs):
+    @staticmethod
+    def forward(vectors, pairs):
+        found = [
+            (row * other).sum(dim=-1).flatten()
+            for ends in pairs.ends(vectors)
+            for row, other in zip(*(end.split(1) for end in ends), strict=True)
+        ]
+        return torch.cat(found)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (vectors, _), pairs = ctx.saved_tensors, ctx.pairs
+        if torch.is_grad_enabled():  # to be differentiated again
+            here, there = (
+                vectors.index_select(0, i) for i in (pairs.second, pairs.first)
+            )
+            here, there = here * grad[:, None], there * grad[:, None]
+            return _WidePairs.spread_again(vectors, pairs, here, there), None
+
+        def _slope(here, there, grad):
+            return there * grad, here * grad
+
+        return _WidePairs.spread(vectors, pairs, _slope, 1, grad.contiguous()), None
+
+
+class _WideMeanSquare(_WidePairs):
+    @staticmethod
+    def forward(vectors, pairs, bound):
+        # all at once, since the order of a sum decides its last bits
+        steps = vectors.new_empty((len(pairs.first), vectors.shape[1]))
+        start = 0
+        for here, there in pairs.ends(vectors):
+            stop = start + math.prod(here.shape[:-1])
+            torch.sub(here, there, out=steps[start:stop].view(here.shape))
+            start = stop
+        return steps.clamp_(-bound, bound).square_().mean()
+
+    @staticmethod
+    def backward(ctx, grad):
+        vectors, pairs, (bound,) = ctx.saved_tensors[0], ctx.pairs, ctx.settings
+        grad = grad / (len(pairs.first) * vectors.shape[1])
+        if torch.is_grad_enabled():  # to be differentiated again
+            step = pairs.steps(vectors)
+            step = torch.where(step.abs() <= bound, step, 0) * 2 * grad
+            return _WidePairs.spread_again(vectors, pairs, step, -step), None, None
+
+        def _slope(here, there):
+            step = here - there
+            step = torch.where(step.abs() <= bound, step, 0).mul_(2).mul_(grad)
+            return step, step
+
+        return _WidePairs.spread(vectors, pairs, _slope, -1), None, None
+
+
+def _euclidean(vectors, pairs):
     # Measured in units of the largest entry, so that 1e30 squared stays in range.
     # (The infinity norm of vector_norm takes fifteen times as long as aminmax.)
     low, high = torch.aminmax(vectors.detach())
     scale = torch.maximum(-low, high).clamp(min=least_magnitude(vectors))
-    return _lengths(vectors / scale, first, second).mean() * scale
+    return pairs.lengths(vectors / scale).mean() * scale
 
 
-def _mean_squared(vectors, first, second):
+def _mean_squared(vectors, pairs):
     # Differences whose squares could leave the range of the dtype count as this bound.
-    bound = torch.finfo(vectors.dtype).max ** 0.5 / 1e4
-    step = _steps(vectors, first, second)
-    return step.clamp(-bound, bound).square().mean()
+    return pairs.mean_square(vectors, torch.finfo(vectors.dtype).max ** 0.5 / 1e4)
 
 
-def _similarity(vectors, first, second, centered):
-    units = unit_vectors(vectors, centered)
-    return (units.index_select(0, first) * units.index_select(0, second)).sum(dim=1)
+def _similarity(vectors, pairs, centered):
+    return pairs.products(unit_vectors(vectors, centered))
 
 
-def _cosine(vectors, first, second):
-    return 1 - _similarity(vectors, first, second, centered=False).mean()
+def _cosine(vectors, pairs):
+    return 1 - _similarity(vectors, pairs, centered=False).mean()
 
 
-def _correlation(vectors, first, second):
-    return 1 - _similarity(vectors, first, second, centered=True).mean()
+def _correlation(vectors, pairs):
+    return 1 - _similarity(vectors, pairs, centered=True).mean()
 
 
-def _squared_correlation(vectors, first, second):
-    return 1 - _similarity(vectors, first, second, centered=True).square().mean()
+def _squared_correlation(vectors, pairs):
+    return 1 - _similarity(vectors, pairs, centered=True).square().mean()
 
 
-def _absolute_correlation(vectors, first, second):
-    return 1 - _similarity(vectors, first, second, centered=True).abs().mean()
+def _absolute_correlation(vectors, pairs):
+    return 1 - _similarity(vectors, pairs, centered=True).abs().mean()
 
 
 DISTANCES = {
@@ -158,7 +306,27 @@ def neighbor_distance(
         If the distance is unknown.
     """
     check_distance(distance)
+    return pair_distance(vectors, Pairs(edges), distance)
+
+
+def pair_distance(vectors: Tensor, pairs: Pairs, distance: str) -> Tensor:
+    """`neighbor_distance` of pairs that are made, and of a distance that is known.
+
+    Parameters
+    ----------
+    vectors : Tensor of shape (n_units, n_values)
+        One vector a unit.
+    pairs : Pairs
+        The pairs of neighbours.
+    distance : str
+        A name of `DISTANCES`.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The mean over pairs.
+    """
     if vectors.dtype != torch.float64:
         vectors = vectors.float()
     with torch.autocast(vectors.device.type, enabled=False):
-        return DISTANCES[distance](vectors, edges[0], edges[1])
+        return DISTANCES[distance](vectors, pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -44,6 +45,26 @@ def unit_weights(module: nn.Module, name: str) -> Tensor:
     return module.weight.flatten(1)
 
 
+def channel_count(module: nn.Module) -> int | None:
+    """Number of output units or channels of a layer that says it.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A layer.
+
+    Returns
+    -------
+    int or None
+        None for another kind of layer than an nn.Linear or a convolution.
+    """
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    if isinstance(module, CONVOLUTIONS):
+        return module.out_channels
+    return None
+
+
 def unit_responses(output: Tensor, module: nn.Module, name: str, conv: str) -> Tensor:
     """Responses of the units of a layer, as part of the graph.
 
@@ -68,6 +89,12 @@ def unit_responses(output: Tensor, module: nn.Module, name: str, conv: str) -> T
     ValueError
         If it is no such output.
     """
+    if output is None:
+        raise ValueError(
+            f"The layer {name!r}, a {type(module).__name__}, had no part in the "
+            f"forward pass, so that its responses cannot be read. Name a layer that "
+            f"images go through."
+        )
     if not isinstance(output, Tensor) or output.ndim < 2:
         shape = getattr(output, "shape", None)
         found = type(output).__name__ if shape is None else f"shape {tuple(shape)}"
@@ -83,6 +110,78 @@ def unit_responses(output: Tensor, module: nn.Module, name: str, conv: str) -> T
     if conv == "per_image":
         return last.flatten(1, -2)
     return last.movedim(-1, 1).flatten(1)
+
+
+def read_layer(
+    source: str, module: nn.Module, name: str, output: object, conv: str
+) -> Tensor:
+    """What a spatial loss reads of a layer, as part of the graph.
+
+    Parameters
+    ----------
+    source : {"weights", "activations"}
+        What the loss reads.
+    module : nn.Module
+        The layer.
+    name : str
+        Its name, for errors.
+    output : Tensor or None
+        What the layer gave in this forward pass, where that is read.
+    conv : {"pooled", "per_image", "units"}
+        As in `CONVS`.
+
+    Returns
+    -------
+    Tensor of shape (n_units, fan_in), or as of `unit_responses`
+        The weights or the responses of its units.
+
+    Raises
+    ------
+    ValueError
+        If the layer does not give that.
+    """
+    if source == "weights":
+        return unit_weights(module, name)
+    return unit_responses(output, module, name, conv)
+
+
+def loss_value(loss: nn.Module, read: Tensor, name: str) -> Tensor:
+    """A spatial loss of what was read of a layer.
+
+    Parameters
+    ----------
+    loss : nn.Module
+        The loss.
+    read : Tensor
+        From `read_layer`. float64 stays so, all else becomes float32: a spatial loss
+        is not computed in half precision, autocast or not.
+    name : str
+        Name of the layer, for the error.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The value, before it is weighted.
+
+    Raises
+    ------
+    ValueError
+        If the loss gives no single number.
+    """
+    if read.dtype != torch.float64:
+        read = read.float()
+    with torch.autocast(read.device.type, enabled=False):
+        values = [loss(image) for image in (read if read.ndim == 3 else [read])]
+    for value in values:
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            shape = getattr(value, "shape", None)
+            found = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
+            raise ValueError(
+                f"A spatial loss must return a single number; {type(loss).__name__} of "
+                f"the layer {name!r} gave {found}."
+            )
+    total = sum(values[1:], values[0]).reshape(())
+    return total / len(values) if len(values) > 1 else total
 
 
 def term_value(
@@ -113,17 +212,4 @@ def term_value(
     ValueError
         If the layer does not give what the loss reads, or the loss no single number.
     """
-    if loss.source == "weights":
-        value = loss(unit_weights(module, name))
-    else:
-        read = unit_responses(output, module, name, conv)
-        images = read if read.ndim == 3 else [read]
-        values = [loss(image) for image in images]
-        value = sum(values[1:], values[0]) / len(values)
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        found = getattr(value, "shape", type(value).__name__)
-        raise ValueError(
-            f"A spatial loss must return a single number; {type(loss).__name__} of the "
-            f"layer {name!r} gave {found}."
-        )
-    return value
+    return loss_value(loss, read_layer(loss.source, module, name, output, conv), name)

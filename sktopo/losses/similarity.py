@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sktopo.grid import Grid
-from sktopo.losses.distances import check_distance, neighbor_distance
+from sktopo.losses.distances import Pairs, check_distance, pair_distance
 from sktopo.losses.vectors import check_units
 
 
@@ -14,10 +14,11 @@ class _NeighborLoss(nn.Module):
     """Mean neighbour distance of per-unit vectors; says what it reads in `source`."""
 
     source: str
+    min_images = 1
 
-    def __init__(self, grid_shape, distance, neighborhood):
+    def __init__(self, grid_shape, distance, neighborhood, wrap):
         super().__init__()
-        grid = Grid(grid_shape, neighborhood)
+        grid = Grid(grid_shape, neighborhood, wrap)
         check_distance(distance)
         if not len(grid.edges):
             raise ValueError(
@@ -30,12 +31,12 @@ class _NeighborLoss(nn.Module):
         self.register_buffer("edges", edges, persistent=False)
 
     def _neighbor_distance(self, vectors):
-        return neighbor_distance(vectors, self.edges, self.distance)
+        return pair_distance(vectors, Pairs(self.edges, self.grid), self.distance)
 
     def extra_repr(self):
         return (
             f"{self.grid.shape}, distance={self.distance!r}, "
-            f"neighborhood={self.grid.neighborhood!r}"
+            f"neighborhood={self.grid.neighborhood!r}, wrap={self.grid.wrap}"
         )
 
 
@@ -51,17 +52,23 @@ class WeightSimilarity(_NeighborLoss):
         "absolute_correlation"; see `neighbor_distance`. Euclidean distance can fall by
         shrinking the weights instead of aligning them; cosine and correlation cannot.
     neighborhood : {"moore", "von_neumann"}, default="moore"
-        8 or 4 neighbours, no wrap-around.
+        8 or 4 neighbours.
+    wrap : bool, default=False
+        Whether the grid is a torus, as in All-TNN, whose loss is half of this one with
+        the cosine and 4 neighbours.
 
     Attributes
     ----------
     source : str
         "weights": what the loss is called with.
+    grid : Grid
+        Where the units stand.
 
     Raises
     ------
     ValueError
-        On an unknown distance or neighbourhood, or a grid without neighbours.
+        On an unknown distance or neighbourhood, a wrap that is neither True nor False,
+        or a grid without neighbours.
 
     See Also
     --------
@@ -69,7 +76,9 @@ class WeightSimilarity(_NeighborLoss):
 
     References
     ----------
-    Truong & Hasson, "Beyond topography", arXiv 2508.00043.
+    Truong & Hasson, "Beyond topography", arXiv 2508.00043. All-TNN: Lu et al.,
+    "End-to-end topographic networks as models of cortical map formation and human
+    visual behaviour", Nature Human Behaviour 9 (2025).
 
     Examples
     --------
@@ -87,8 +96,9 @@ class WeightSimilarity(_NeighborLoss):
         grid_shape: tuple[int, int],
         distance: str = "euclidean",
         neighborhood: str = "moore",
+        wrap: bool = False,
     ):
-        super().__init__(grid_shape, distance, neighborhood)
+        super().__init__(grid_shape, distance, neighborhood, wrap)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the loss.
@@ -117,22 +127,29 @@ class ActivationSimilarity(_NeighborLoss):
     distance : str, default="correlation"
         As for `WeightSimilarity`.
     neighborhood : {"moore", "von_neumann"}, default="moore"
-        8 or 4 neighbours, no wrap-around.
+        8 or 4 neighbours.
     layout : {"transposed", "untransposed"}, default="transposed"
         "transposed" compares the units' responses over the batch. "untransposed" views
         the (batch, n_units) array as (n_units, batch) without transposing it, which
         mixes units with images: the published helper does so when it is given such a
         batch, and stripes in the maps are its mark. It is here for replication only.
+    wrap : bool, default=False
+        Whether the grid is a torus.
 
     Attributes
     ----------
     source : str
         "activations": what the loss is called with.
+    grid : Grid
+        Where the units stand.
+    min_images : int
+        2: it compares responses over images, and one image shows no difference.
 
     Raises
     ------
     ValueError
-        On an unknown distance, neighbourhood or layout, or a grid without neighbours.
+        On an unknown distance, neighbourhood or layout, a wrap that is neither True nor
+        False, or a grid without neighbours.
 
     See Also
     --------
@@ -157,6 +174,7 @@ class ActivationSimilarity(_NeighborLoss):
     """
 
     source = "activations"
+    min_images = 2
 
     def __init__(
         self,
@@ -164,8 +182,9 @@ class ActivationSimilarity(_NeighborLoss):
         distance: str = "correlation",
         neighborhood: str = "moore",
         layout: str = "transposed",
+        wrap: bool = False,
     ):
-        super().__init__(grid_shape, distance, neighborhood)
+        super().__init__(grid_shape, distance, neighborhood, wrap)
         if layout not in ("transposed", "untransposed"):
             raise ValueError(
                 f"layout must be 'transposed' or 'untransposed'; got {layout!r}."

@@ -19,7 +19,7 @@ def unit_rows(loss: nn.Module, x: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (n_units, n_values)
-        float64 as it came, all else in float32.
+        In float64 if it came so, else in float32.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def unit_rows(loss: nn.Module, x: Tensor) -> Tensor:
     """
     check_units(loss, x)
     x = x if x.dtype == torch.float64 else x.float()
-    return x if loss.source == "weights" else x.T
+    return x if loss.source == "weights" else x.T.contiguous()
 
 
 def check_units(loss: nn.Module, x: Tensor) -> None:

@@ -56,8 +56,8 @@ def check_vector(values, name, n=None, of="values"):
 
 
 def check_grid(grid_shape, n_units, what="A"):
-    """The grid of this shape, if it has as many units."""
-    grid = Grid(grid_shape)
+    """The grid, of this shape or as it is given, if it has as many units."""
+    grid = Grid.of(grid_shape)
     if n_units != grid.n_units:
         raise ValueError(
             f"{what} has {n_units} units, but a grid of {grid.shape} has "

@@ -69,7 +69,7 @@ def upper_triangle(matrix):
     return np.concatenate([row[i + 1 :] for i, row in enumerate(matrix)])
 
 
-def sum_of_distances(members, shape):
+def sum_of_distances(members, grid):
     """Sum of the distances of all pairs of members, for each set of units.
 
     The autocorrelation of a map of 0 and 1 counts the pairs at each offset.
@@ -78,17 +78,18 @@ def sum_of_distances(members, shape):
     ----------
     members : ndarray of shape (n_units, n_sets), bool
         Which units belong to each set.
-    shape : tuple of (int, int)
-        Rows and columns.
+    grid : Grid
+        Where the units stand.
 
     Returns
     -------
     ndarray of shape (n_sets,)
         Sums, each pair once.
     """
-    double = 2 * shape[0], 2 * shape[1]
-    maps = members.T.reshape(-1, *shape).astype(float)
-    counts = irfft2(np.abs(rfft2(maps, s=double)) ** 2, s=double)
-    down, right = (np.minimum(np.arange(n), n - np.arange(n)) for n in double)
+    # a map that repeats itself is a torus; space as wide as the map keeps it from that
+    around = tuple(n if grid.wrap else 2 * n for n in grid.shape)
+    maps = members.T.reshape(-1, *grid.shape).astype(float)
+    counts = irfft2(np.abs(rfft2(maps, s=around)) ** 2, s=around)
+    down, right = (np.minimum(np.arange(n), n - np.arange(n)) for n in around)
     distance = np.hypot(down[:, None], right)
     return np.rint(counts).reshape(len(maps), -1) @ distance.ravel() / 2

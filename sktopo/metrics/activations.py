@@ -47,8 +47,8 @@ class Activations:
         ----------
         A : array-like of shape (n_images, n_units) or Activations
             Responses, which may be checked already.
-        grid_shape : tuple of (int, int), default=None
-            Rows and columns.
+        grid_shape : tuple of (int, int) or Grid, default=None
+            Rows and columns; or a `sktopo.grid.Grid`, which may be a torus.
         y : array-like of shape (n_images,), default=None
             Class labels.
         name : str, default="A"

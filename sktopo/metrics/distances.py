@@ -15,11 +15,13 @@ class DistanceBins:
 
     Parameters
     ----------
-    grid_shape : tuple of (int, int)
-        Rows and columns.
+    grid_shape : tuple of (int, int) or Grid
+        Rows and columns; or a `sktopo.grid.Grid`, which may be a torus.
 
     Attributes
     ----------
+    grid : Grid
+        Where the units stand.
     distances : ndarray of shape (n_bins,)
         Lower edge of each bin that has pairs.
     n_pairs : ndarray of shape (n_bins,)
@@ -27,14 +29,14 @@ class DistanceBins:
     """
 
     def __init__(self, grid_shape):
-        self.grid = Grid(grid_shape)
+        self.grid = Grid.of(grid_shape)
+        n_pairs = pairs_at_offsets(self.grid.shape, self.grid.wrap)
         # sqrt(4) and the like must not fall into the bin below
-        whole = np.floor(np.hypot(*np.indices(self.grid.shape)) + 1e-9).astype(int)
+        whole = np.floor(np.hypot(*np.indices(n_pairs.shape)) + 1e-9).astype(int)
         edges, labels = np.unique(whole, return_inverse=True)
         self.distances = edges[1:]  # 0 is a unit by itself
-        self._table = labels.reshape(self.grid.shape)
-        n_pairs = np.bincount(labels.ravel(), pairs_at_offsets(self.grid.shape).ravel())
-        self.n_pairs = n_pairs[1:].astype(int)
+        self._table = labels.reshape(n_pairs.shape)
+        self.n_pairs = np.bincount(labels.ravel(), n_pairs.ravel())[1:].astype(int)
 
     @classmethod
     def of(cls, grid_shape):
@@ -42,8 +44,8 @@ class DistanceBins:
 
         Parameters
         ----------
-        grid_shape : tuple of (int, int) or DistanceBins
-            Rows and columns, or what was made of them before.
+        grid_shape : tuple of (int, int), Grid or DistanceBins
+            Rows and columns, a grid, or what was made of them before.
 
         Returns
         -------
@@ -58,7 +60,8 @@ class DistanceBins:
 
         def _label_of(rows):
             down = np.abs(row[rows, None] - row[rows.start :])
-            return self._table[down, np.abs(column[rows, None] - column[rows.start :])]
+            right = np.abs(column[rows, None] - column[rows.start :])
+            return self._table[self.grid.shortest(down, right)]
 
         return label_pairs(self.grid.n_units, len(self.distances), _label_of)
 

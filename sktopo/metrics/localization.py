@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sktopo._arrays import as_plain
+from sktopo.grid import Grid
 from sktopo.metrics._pairs import label_pairs, sum_by_label
 from sktopo.metrics._permutation import ROUNDING, permutation_null
 from sktopo.metrics.activations import Activations
@@ -16,7 +17,7 @@ __all__ = ["functional_localization"]
 
 def functional_localization(
     A: ArrayLike,
-    grid_shape: tuple[int, int],
+    grid_shape: tuple[int, int] | Grid,
     thresholds: tuple[float, ...] = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8),
     n_permutations: int = 0,
     random_state: int | None = None,
@@ -27,8 +28,8 @@ def functional_localization(
     ----------
     A : array-like of shape (n_images, n_units)
         Activations, units row-major on the grid.
-    grid_shape : tuple of (int, int)
-        Rows and columns.
+    grid_shape : tuple of (int, int) or Grid
+        Rows and columns; or a `sktopo.grid.Grid`, which may be a torus.
     thresholds : tuple of float, default=(0.1, 0.3, 0.5, 0.6, 0.7, 0.8)
         Pairs with Pearson's r of at least the threshold count, in [-1, 1].
     n_permutations : int, default=0
@@ -79,12 +80,14 @@ def functional_localization(
 
     def _mean_distance(order):
         row, column = coordinates[order].T
-        total = _of_reaching(
-            lambda rows: np.sqrt(
-                np.square(row[rows, None] - row[rows.start :])
-                + np.square(column[rows, None] - column[rows.start :])
-            )
-        )
+
+        def _distance(rows):
+            down = row[rows, None] - row[rows.start :]
+            right = column[rows, None] - column[rows.start :]
+            down, right = grid.shortest(down, right)
+            return np.sqrt(np.square(down) + np.square(right))
+
+        total = _of_reaching(_distance)
         return np.where(n_pairs > 0, total / np.maximum(n_pairs, 1), np.nan)
 
     observed, null_mean, excess, p_value = permutation_null(

@@ -10,6 +10,7 @@ from sklearn.utils import Bunch
 
 from sktopo._arrays import as_plain
 from sktopo._numbers import check_whole
+from sktopo.grid import Grid
 from sktopo.metrics._checks import (
     check_classes,
     check_grid,
@@ -246,7 +247,7 @@ def expert_counts(experts: ArrayLike) -> Bunch:
 
 def expert_localization(
     experts: ArrayLike,
-    grid_shape: tuple[int, int],
+    grid_shape: tuple[int, int] | Grid,
     n_permutations: int = 0,
     random_state: int | None = None,
 ) -> Bunch:
@@ -256,8 +257,8 @@ def expert_localization(
     ----------
     experts : array-like of shape (n_units, n_classes), bool
         From `expert_units`, units row-major on the grid.
-    grid_shape : tuple of (int, int)
-        Rows and columns.
+    grid_shape : tuple of (int, int) or Grid
+        Rows and columns; or a `sktopo.grid.Grid`, which may be a torus.
     n_permutations : int, default=0
         Shuffles of the unit positions for the null, joint for all classes.
     random_state : int or None, default=None
@@ -296,7 +297,7 @@ def expert_localization(
         # per class, over its pairs of experts, in units of the mean distance
         there = np.empty_like(experts)
         there[order] = experts
-        return sum_of_distances(there, grid.shape) / grid.mean_distance
+        return sum_of_distances(there, grid) / grid.mean_distance
 
     per_class = _distance_sums(np.arange(grid.n_units))
     per_class = np.where(n_pairs > 0, per_class / np.maximum(n_pairs, 1), np.nan)

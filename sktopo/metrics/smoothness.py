@@ -37,23 +37,27 @@ _CONSTANT = 64 * np.finfo(float).eps
 
 def morans_i(
     maps: ArrayLike,
-    neighborhood: str = "moore",
+    neighborhood: str | None = None,
     standardize: bool = False,
     n_permutations: int = 0,
     random_state: int | None = None,
+    *,
+    grid_shape: tuple[int, int] | Grid | None = None,
 ) -> np.ndarray | Bunch:
     """Moran's I of each map: how alike neighbouring values are.
 
-    With z the centred values of a map of N units and A the binary adjacency without
-    wrap-around, I = (N / S0) z'Az / z'z, S0 the sum of A. Its expectation without
-    structure is -1 / (N - 1).
+    With z the centred values of a map of N units and A the binary adjacency,
+    I = (N / S0) z'Az / z'z, S0 the sum of A. Its expectation without structure is
+    -1 / (N - 1).
 
     Parameters
     ----------
     maps : array-like of shape (n_maps, rows, columns)
-        One map a row, for example `TopographicCNNClassifier.activation_maps`.
-    neighborhood : {"moore", "von_neumann"}, default="moore"
-        8 or 4 neighbours. Moore neighbourhoods cannot see a checkerboard.
+        One map a row, for example `TopographicCNNClassifier.activation_maps`; or of
+        shape (n_maps, n_units), units row-major, where `grid_shape` is given.
+    neighborhood : {"moore", "von_neumann"}, default=None
+        8 or 4 neighbours. Moore neighbourhoods cannot see a checkerboard. None: that of
+        the Grid which is given as `grid_shape`, else "moore".
     standardize : bool, default=False
         Whether to z-score each unit over maps first. The raw I is confounded by each
         unit's gain and bias. A unit that is constant over maps becomes 0.
@@ -61,6 +65,9 @@ def morans_i(
         Shuffles of the unit positions for the null, each shared by all maps.
     random_state : int or None, default=None
         Seed of the shuffles.
+    grid_shape : tuple of (int, int) or Grid, default=None
+        Rows and columns; or a `sktopo.grid.Grid`, which may be a torus. None: those of
+        the maps, without wrap-around.
 
     Returns
     -------
@@ -72,7 +79,8 @@ def morans_i(
     Raises
     ------
     ValueError
-        If the maps are not three-dimensional, not finite, or of a single unit.
+        If the maps are not three-dimensional, not finite, of a single unit or of
+        another grid, or if `neighborhood` is not that of the Grid.
 
     References
     ----------
@@ -81,13 +89,15 @@ def morans_i(
     Examples
     --------
     >>> import numpy as np
+    >>> from sktopo.grid import Grid
     >>> from sktopo.metrics import morans_i
     >>> ramp = np.tile(np.arange(11.0), (1, 11, 1))
     >>> morans_i(ramp).round(4)
     array([0.8524])
+    >>> morans_i(ramp, grid_shape=Grid((11, 11), wrap=True)).round(4)
+    array([0.625])
     """
-    maps = _check_maps(maps)
-    grid = Grid(maps.shape[1:], neighborhood)
+    maps, grid = _check_maps(maps, grid_shape, neighborhood)
     flat = maps.reshape(len(maps), -1)
     moments = _unit_moments(flat) if standardize else None
     # z-scores are rounded at 1e-12
@@ -100,10 +110,8 @@ def morans_i(
     blocks = list(blocks) if n_permutations else blocks
 
     def _of_order(order):
-        found = [
-            factor * neighbor_sum(z[:, order].reshape(-1, *grid.shape), neighborhood)
-            for z, factor in blocks
-        ]
+        ordered = ((z[:, order].reshape(-1, *grid.shape), f) for z, f in blocks)
+        found = [f * neighbor_sum(z, grid.neighborhood, grid.wrap) for z, f in ordered]
         return np.concatenate(found)
 
     value, null_mean, excess, p_value = permutation_null(
@@ -114,9 +122,19 @@ def morans_i(
     return Bunch(value=value, null_mean=null_mean, excess=excess, p_value=p_value)
 
 
-def _check_maps(maps):
+def _check_maps(maps, grid_shape, neighborhood=None):
+    """Finite maps (n_maps, rows, columns), and the grid that they are of."""
     maps = as_plain(maps, "maps")
     shape = np.shape(maps)
+    if grid_shape is not None:
+        grid = Grid.of(grid_shape)
+        if shape[1:] not in (grid.shape, (grid.n_units,)):
+            raise ValueError(
+                f"maps of a grid of {grid.shape} must be (n_maps, *{grid.shape}) or "
+                f"(n_maps, {grid.n_units}); got shape {shape}."
+            )
+        maps = np.reshape(maps, (-1, *grid.shape))
+        shape = np.shape(maps)
     if len(shape) != 3 or shape[1] * shape[2] < 2:
         raise ValueError(
             f"maps must be (n_maps, rows, columns) with two units or more; got shape "
@@ -124,7 +142,15 @@ def _check_maps(maps):
             f"for a single map use map[None]; for responses of a convolution (n, C, H, "
             f"W) make activations first: A.mean(axis=(2, 3)), a unit a channel."
         )
-    return check_numbers(maps, "maps")
+    maps = check_numbers(maps, "maps")
+    if not isinstance(grid_shape, Grid):
+        return maps, Grid(shape[1:], "moore" if neighborhood is None else neighborhood)
+    if neighborhood not in (None, grid.neighborhood):
+        raise ValueError(
+            f"neighborhood={neighborhood!r} was given, and a Grid with "
+            f"{grid.neighborhood!r}. Leave neighborhood out, or give a Grid with it."
+        )
+    return maps, grid
 
 
 def _unit_moments(flat):
@@ -156,7 +182,7 @@ def _centred_maps(flat, moments, rounding):
 
 def correlation_by_distance(
     A: ArrayLike,
-    grid_shape: tuple[int, int],
+    grid_shape: tuple[int, int] | Grid,
     n_permutations: int = 0,
     random_state: int | None = None,
 ) -> pd.DataFrame:
@@ -166,8 +192,8 @@ def correlation_by_distance(
     ----------
     A : array-like of shape (n_images, n_units)
         Activations, units row-major on the grid.
-    grid_shape : tuple of (int, int)
-        Rows and columns.
+    grid_shape : tuple of (int, int) or Grid
+        Rows and columns; or a `sktopo.grid.Grid`, which may be a torus.
     n_permutations : int, default=0
         Shuffles of the unit positions for the null.
     random_state : int or None, default=None
@@ -196,7 +222,7 @@ def correlation_by_distance(
     [11, 4]
     """
     bins = DistanceBins.of(grid_shape)
-    shared, grid, _ = Activations.of(A, bins.grid.shape)
+    shared, grid, _ = Activations.of(A, bins.grid)
     r, varying = shared.correlations, shared.varying
 
     def _mean_correlation(order):
@@ -298,20 +324,26 @@ def spatial_autocorrelation(
     max_lag: int = 5,
     n_permutations: int = 0,
     random_state: int | None = None,
+    *,
+    grid_shape: tuple[int, int] | Grid | None = None,
 ) -> pd.DataFrame:
     """Autocorrelation of maps at growing lags along both axes; it shows stripes.
 
     Parameters
     ----------
     maps : array-like of shape (n_maps, rows, columns)
-        One map a row.
+        One map a row; or of shape (n_maps, n_units), units row-major, where
+        `grid_shape` is given.
     max_lag : int, default=5
         Largest lag, in grid steps, at least 1. Lags that the grid is too small for are
-        left out.
+        left out: on a torus those beyond half of it, which lead back.
     n_permutations : int, default=0
         Shuffles of the unit positions for the null.
     random_state : int or None, default=None
         Seed of the shuffles.
+    grid_shape : tuple of (int, int) or Grid, default=None
+        Rows and columns; or a `sktopo.grid.Grid`, which may be a torus. None: those of
+        the maps, without wrap-around.
 
     Returns
     -------
@@ -325,7 +357,8 @@ def spatial_autocorrelation(
     Raises
     ------
     ValueError
-        If the maps are not three-dimensional or not finite, or max_lag is below 1.
+        If the maps are not three-dimensional, not finite or of another grid, or max_lag
+        is below 1.
 
     Examples
     --------
@@ -335,16 +368,15 @@ def spatial_autocorrelation(
     >>> spatial_autocorrelation(stripes, max_lag=2).correlation.tolist()
     [-1.0, 1.0, 1.0, 1.0]
     """
-    maps = _check_maps(maps)
+    maps, grid = _check_maps(maps, grid_shape)
     check_whole("max_lag", max_lag, 1)
     check_whole("n_permutations", n_permutations, 0)
-    shape = maps.shape[1:]
-    unit = np.arange(shape[0] * shape[1]).reshape(shape)
     steps, pairs = [], []
     for axis, name in enumerate(("row", "column")):
-        for lag in range(1, min(max_lag, shape[axis] - 1) + 1):
+        largest = grid.shape[axis] // 2 if grid.wrap else grid.shape[axis] - 1
+        for lag in range(1, min(max_lag, largest) + 1):
             steps.append((name, lag))
-            pairs.append(_pairs_along(unit, axis, lag))
+            pairs.append(_pairs_along(grid, axis, lag))
     n_maps, total = _products(maps, pairs, n_permutations > 0)
 
     def _correlations(order):
@@ -355,7 +387,7 @@ def spatial_autocorrelation(
         return [total[order[a], order[b]].mean() / n_maps for a, b in pairs]
 
     observed, null_mean, excess, p_value = permutation_null(
-        _correlations, unit.size, n_permutations, random_state, tail="both"
+        _correlations, grid.n_units, n_permutations, random_state, tail="both"
     )
     table = pd.DataFrame(steps, columns=["axis", "lag"])
     table["correlation"] = observed
@@ -366,11 +398,16 @@ def spatial_autocorrelation(
     return table
 
 
-def _pairs_along(unit, axis, lag):
-    """The pairs of units that are `lag` apart along an axis."""
-    size = unit.shape[axis]
-    here, there = range(size - lag), range(lag, size)
-    return tuple(np.take(unit, where, axis=axis).ravel() for where in (here, there))
+def _pairs_along(grid, axis, lag):
+    """The pairs of units that are `lag` apart along an axis, each once."""
+    unit = np.arange(grid.n_units).reshape(grid.shape)
+    size = grid.shape[axis]
+    n_first = size - lag
+    if grid.wrap:
+        n_first = lag if 2 * lag == size else size
+    here = np.arange(n_first)
+    ends = here, (here + lag) % size
+    return tuple(np.take(unit, where, axis=axis).ravel() for where in ends)
 
 
 def _products(maps, pairs, of_all):
@@ -395,7 +432,7 @@ def _products(maps, pairs, of_all):
 
 def difference_by_distance(
     values: ArrayLike,
-    grid_shape: tuple[int, int],
+    grid_shape: tuple[int, int] | Grid,
     period: float | None = None,
     n_permutations: int = 0,
     random_state: int | None = None,
@@ -406,8 +443,8 @@ def difference_by_distance(
     ----------
     values : array-like of shape (n_units,)
         One value a unit, for example a preferred orientation or d'; nan is left out.
-    grid_shape : tuple of (int, int)
-        Rows and columns.
+    grid_shape : tuple of (int, int) or Grid
+        Rows and columns; or a `sktopo.grid.Grid`, which may be a torus.
     period : float, default=None
         Period of a circular value (180 for orientations in degrees); None: not
         circular.

@@ -9,5 +9,6 @@ from sktopo.plotting.correlations import *
 from sktopo.plotting.curves import *
 from sktopo.plotting.maps import *
 from sktopo.plotting.similarity import *
+from sktopo.plotting.trade_offs import *
 
 __all__ = sorted(name for name, value in vars().items() if inspect.isclass(value))

@@ -7,6 +7,7 @@ import textwrap
 import numpy as np
 
 from sktopo._images import as_array_like
+from sktopo.metrics.intervals import half_width
 from sktopo.plotting.style import pyplot
 
 DIVERGING = "RdBu_r"
@@ -82,6 +83,37 @@ def check_names(names, n, what, of):
             f"{as_text(names)}."
         )
     return names
+
+
+# ------------------------------------------------------------------ models of seeds
+
+
+def known_conditions(table, conditions):
+    """All conditions in their order: those given, or None, those of a table."""
+    found = table["condition"].unique().tolist()
+    known = found if conditions is None else list(conditions)
+    if unknown := [name for name in found if name not in known]:
+        raise ValueError(f"conditions lacks {unknown}, which the table holds.")
+    return known
+
+
+def summarise(table):
+    """Mean and Student-t interval over seeds, of each condition and lam."""
+    groups = table.groupby(["condition", "lam"], sort=False)["value"]
+    summary = groups.agg(["mean", "std", "count"]).reset_index()
+    n = summary["count"]
+    half = half_width(summary["std"] / np.sqrt(n), n)
+    summary["low"], summary["high"] = summary["mean"] - half, summary["mean"] + half
+    return summary.rename(columns={"count": "n"}).drop(columns="std")
+
+
+def seeds_in_words(counts):
+    """What is drawn of a summary, by how many seeds each of its means is of."""
+    n = sorted({int(count) for count in counts} - {0})
+    if not n:
+        return "no model has a value"
+    count = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
+    return f"mean and 95 % interval, n = {count} seeds"
 
 
 # ------------------------------------------------------------------ legends

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from sktopo import metrics
 from sktopo._evaluation import Evaluation
+from sktopo.grid import Grid
 from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
     entitle,
@@ -62,7 +63,13 @@ class CorrelationDistanceDisplay:
 
     @classmethod
     def from_activations(
-        cls, A: ArrayLike, grid_shape: tuple[int, int], *, name=None, ax=None, **kwargs
+        cls,
+        A: ArrayLike,
+        grid_shape: tuple[int, int] | Grid,
+        *,
+        name=None,
+        ax=None,
+        **kwargs,
     ) -> CorrelationDistanceDisplay:
         """Draw the curve of activations of any framework.
 
@@ -70,8 +77,8 @@ class CorrelationDistanceDisplay:
         ----------
         A : array-like of shape (n_images, n_units)
             Activations, units row-major on the grid.
-        grid_shape : tuple of (int, int)
-            Rows and columns.
+        grid_shape : tuple of (int, int) or Grid
+            Rows and columns; or a `sktopo.grid.Grid`, which may be a torus.
         name : str, default=None
             Label of the curve.
         ax : Axes, default=None
@@ -122,9 +129,8 @@ class CorrelationDistanceDisplay:
             The display.
         """
         evaluation = Evaluation.of(estimator, X, None, layer=layer)
-        grid_shape = evaluation.subject.grid.shape
         return cls.from_activations(
-            evaluation.activations, grid_shape, name=name, ax=ax, **kwargs
+            evaluation.activations, evaluation.subject.grid, name=name, ax=ax, **kwargs
         )
 
     def plot(self, ax=None, **kwargs) -> CorrelationDistanceDisplay:
@@ -341,7 +347,7 @@ class DifferenceByDistanceDisplay:
     def from_values(
         cls,
         values: ArrayLike,
-        grid_shape: tuple[int, int],
+        grid_shape: tuple[int, int] | Grid,
         *,
         period: float | None = None,
         label: str = "difference of the value",
@@ -355,8 +361,8 @@ class DifferenceByDistanceDisplay:
         ----------
         values : array-like of shape (n_units,)
             One value a unit; nan is left out.
-        grid_shape : tuple of (int, int)
-            Rows and columns.
+        grid_shape : tuple of (int, int) or Grid
+            Rows and columns; or a `sktopo.grid.Grid`, which may be a torus.
         period : float, default=None
             Period of a circular value.
         label : str, default="difference of the value"

@@ -10,13 +10,15 @@ from sklearn.base import BaseEstimator
 from sktopo import metrics
 from sktopo._measures.tuning import eccentricity_of
 from sktopo._subject import open_subject
-from sktopo.metrics.intervals import half_width
 from sktopo.plotting._base import (
     as_label,
     check_names,
     entitle,
+    known_conditions,
     legend,
     line_style,
+    seeds_in_words,
+    summarise,
     write,
 )
 from sktopo.plotting.style import CONTROL, bare, drawing, styles
@@ -53,6 +55,8 @@ class RobustnessDisplay:
         From `weight_noise_curve`, `image_noise_curve` or `pruning_curve`.
     name : str, default=None
         Label of the model.
+    layer : str, default=None
+        Name of the layer that was disturbed, for the title. None: it is not named.
 
     Attributes
     ----------
@@ -72,9 +76,12 @@ class RobustnessDisplay:
     'accuracy'
     """
 
-    def __init__(self, curve: pd.DataFrame, name: str | None = None):
+    def __init__(
+        self, curve: pd.DataFrame, name: str | None = None, layer: str | None = None
+    ):
         self.curve = curve
         self.name = name
+        self.layer = layer
 
     @classmethod
     def from_estimator(
@@ -136,7 +143,7 @@ class RobustnessDisplay:
         if kind != "image":
             settings = {"layer": layer, **settings}
         curve = compute(estimator, X, y, **settings)
-        return cls(curve, name).plot(ax=ax, **kwargs)
+        return cls(curve, name, settings.get("layer")).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> RobustnessDisplay:
         """Draw the curves; a band reaches from the least to the largest repeat.
@@ -173,7 +180,9 @@ class RobustnessDisplay:
             n_images = self.curve.attrs.get("n_images")
             ax.set_ylabel(f"accuracy (n = {n_images})" if n_images else "accuracy")
             legend(ax)
-            entitle(ax, _TITLES[axis] + (f"\nn = {n_images} images" * bool(n_images)))
+            told = [f"layer {self.layer}"] * (self.layer is not None)
+            told += [f"n = {n_images} images"] * bool(n_images)
+            entitle(ax, "\n".join([_TITLES[axis], ", ".join(told)]).strip())
             bare(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -442,7 +451,7 @@ class LambdaCurveDisplay:
         """
         table = self._check_table()
         labels = self._labels(table)
-        self.summary_ = _summarise(table)
+        self.summary_ = summarise(table)
         drawn = self.summary_.assign(
             **self.summary_[["low", "high"]].clip(*self.bounds)
         )
@@ -465,7 +474,7 @@ class LambdaCurveDisplay:
             _set_lams(ax, places)
             write(ax.yaxis.label, self.label, 36)
             legend(ax)
-            entitle(ax, self._title())
+            entitle(ax, seeds_in_words(self.summary_["n"]))
             bare(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -497,29 +506,9 @@ class LambdaCurveDisplay:
 
     def _labels(self, table):
         """What the legend calls each condition, in the order of the conditions."""
-        found = table["condition"].unique().tolist()
-        known = found if self.conditions is None else list(self.conditions)
-        if unknown := [name for name in found if name not in known]:
-            raise ValueError(f"conditions lacks {unknown}, which the table holds.")
+        known = known_conditions(table, self.conditions)
         names = check_names(self.names, len(known), "names", "conditions")
         return dict(zip(known, known if names is None else names))
-
-    def _title(self):
-        n = sorted(set(self.summary_["n"]) - {0})
-        if not n:
-            return "no model has a value"
-        count = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
-        return f"mean and 95 % interval, n = {count} seeds"
-
-
-def _summarise(table):
-    """Mean and Student-t interval over seeds, of each condition and lam."""
-    groups = table.groupby(["condition", "lam"], sort=False)["value"]
-    summary = groups.agg(["mean", "std", "count"]).reset_index()
-    n = summary["count"]
-    half = half_width(summary["std"] / np.sqrt(n), n)
-    summary["low"], summary["high"] = summary["mean"] - half, summary["mean"] + half
-    return summary.rename(columns={"count": "n"}).drop(columns="std")
 
 
 def _draw_control(ax, row, label):

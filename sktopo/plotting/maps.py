@@ -128,7 +128,7 @@ class GridMapDisplay:
     def from_activations(
         cls,
         A: ArrayLike,
-        grid_shape: tuple[int, int],
+        grid_shape: tuple[int, int] | Grid,
         *,
         titles=None,
         label: str = "response (pre-ReLU)",
@@ -141,8 +141,8 @@ class GridMapDisplay:
         ----------
         A : array-like of shape (n_images, n_units)
             Activations of a few images, units row-major on the grid.
-        grid_shape : tuple of (int, int)
-            Rows and columns.
+        grid_shape : tuple of (int, int) or Grid
+            Rows and columns, or a `sktopo.grid.Grid`.
         titles : sequence of str, default=None
             One an image.
         label : str, default="response (pre-ReLU)"
@@ -165,7 +165,7 @@ class GridMapDisplay:
     def from_values(
         cls,
         values: ArrayLike,
-        grid_shape: tuple[int, int],
+        grid_shape: tuple[int, int] | Grid,
         *,
         label: str = "value",
         titles=None,
@@ -178,8 +178,8 @@ class GridMapDisplay:
         ----------
         values : array-like of shape (n_units,)
             Any value of the units, such as d' for a class; nan is left grey.
-        grid_shape : tuple of (int, int)
-            Rows and columns.
+        grid_shape : tuple of (int, int) or Grid
+            Rows and columns, or a `sktopo.grid.Grid`.
         label : str, default="value"
             What the value is, with its unit.
         titles : sequence of str, default=None
@@ -199,7 +199,7 @@ class GridMapDisplay:
         ValueError
             If there is not one value for each unit.
         """
-        grid = Grid(grid_shape)
+        grid = Grid.of(grid_shape)
         values = numbers(values)
         if values.size != grid.n_units:
             raise ValueError(
@@ -296,8 +296,8 @@ class ExpertMapDisplay:
     ----------
     classes : ndarray of shape (n_units,)
         Index of the class, -1 for units that are no expert.
-    grid_shape : tuple of (int, int)
-        Rows and columns.
+    grid_shape : tuple of (int, int) or Grid
+        Rows and columns, or a `sktopo.grid.Grid`.
     class_names : sequence of str
         Names of the classes, in the order of the indices.
     threshold : float, default=None
@@ -329,7 +329,7 @@ class ExpertMapDisplay:
     def __init__(
         self,
         classes,
-        grid_shape: tuple[int, int],
+        grid_shape: tuple[int, int] | Grid,
         class_names,
         *,
         threshold: float | None = None,
@@ -337,12 +337,13 @@ class ExpertMapDisplay:
         absent=(),
     ):
         self.classes = np.asarray(as_array_like(classes)).ravel()
-        self.grid_shape = Grid(grid_shape).shape
+        grid = Grid.of(grid_shape)
+        self.grid_shape = grid.shape
         self.class_names = [str(name) for name in class_names]
         self.threshold = threshold
         self.n_images = n_images
         self.absent = [int(index) for index in absent]
-        n_units, n_classes = Grid(grid_shape).n_units, len(self.class_names)
+        n_units, n_classes = grid.n_units, len(self.class_names)
         if len(self.classes) != n_units:
             raise ValueError(
                 f"classes must hold one index for each of {n_units} units of a grid of "
@@ -359,7 +360,7 @@ class ExpertMapDisplay:
         cls,
         A: ArrayLike,
         y: ArrayLike,
-        grid_shape: tuple[int, int],
+        grid_shape: tuple[int, int] | Grid,
         *,
         threshold: float = 0.5,
         classes: ArrayLike | None = None,
@@ -375,8 +376,8 @@ class ExpertMapDisplay:
             Activations, units row-major on the grid.
         y : array-like of shape (n_images,)
             Class labels.
-        grid_shape : tuple of (int, int)
-            Rows and columns.
+        grid_shape : tuple of (int, int) or Grid
+            Rows and columns, or a `sktopo.grid.Grid`.
         threshold : float, default=0.5
             Least average precision of an expert. A unit that is an expert of several
             classes counts for the one that it detects best.
@@ -455,7 +456,7 @@ class ExpertMapDisplay:
         return cls.from_activations(
             evaluation.activations,
             evaluation.y,
-            subject.grid.shape,
+            subject.grid,
             threshold=threshold,
             classes=subject.classes if len(subject.classes) else None,
             class_names=class_names,
@@ -548,8 +549,8 @@ class OrientationMapDisplay:
         Preferred orientation in degrees, nan for none.
     strength : ndarray of shape (n_units,)
         Strength of the preference, 0 to 1.
-    grid_shape : tuple of (int, int)
-        Rows and columns.
+    grid_shape : tuple of (int, int) or Grid
+        Rows and columns, or a `sktopo.grid.Grid`.
 
     Attributes
     ----------
@@ -570,7 +571,7 @@ class OrientationMapDisplay:
     (1, 2, 3)
     """
 
-    def __init__(self, preferred, strength, grid_shape: tuple[int, int]):
+    def __init__(self, preferred, strength, grid_shape: tuple[int, int] | Grid):
         self.preferred = numbers(preferred)
         self.strength = numbers(strength)
         self.grid_shape = grid_shape
@@ -611,7 +612,7 @@ class OrientationMapDisplay:
         subject = evaluation.subject
         tuning = orientation_of(subject, evaluation.activations)
         strength = np.nan_to_num(tuning.strength)
-        display = cls(tuning.preferred, strength, subject.grid.shape)
+        display = cls(tuning.preferred, strength, subject.grid)
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> OrientationMapDisplay:
@@ -634,10 +635,11 @@ class OrientationMapDisplay:
         ValueError
             If there is not one orientation and one strength for each unit.
         """
-        n_units = Grid(self.grid_shape).n_units
+        grid = Grid.of(self.grid_shape)
+        n_units = grid.n_units
         if len(self.preferred) != n_units or len(self.strength) != n_units:
             raise ValueError(
-                f"A grid of {self.grid_shape} needs {n_units} orientations and as many "
+                f"A grid of {grid.shape} needs {n_units} orientations and as many "
                 f"strengths; got {len(self.preferred)} and {len(self.strength)}."
             )
         pyplot()
@@ -648,11 +650,11 @@ class OrientationMapDisplay:
         weight = np.where(known, np.clip(np.nan_to_num(self.strength), 0, 1), 0)
         colors = hue_circle(np.nan_to_num(self.preferred) / 180)
         image = weight[:, None] * colors + (1 - weight[:, None]) * float(NEUTRAL)
-        image = image.reshape(*self.grid_shape, 3)
+        image = image.reshape(*grid.shape, 3)
         circle = ListedColormap(hue_circle(np.linspace(0, 1, 256, endpoint=False)))
         with drawing(ax) as ax:
             ax.imshow(image, **image_style(image, {"cmap": None}, kwargs))
-            self._draw_bars(ax, known, weight)
+            self._draw_bars(ax, grid.coordinates[known], weight[known])
             as_picture(ax)
             scale = ScalarMappable(Normalize(0, 180), circle)
             bar = ax.figure.colorbar(scale, ax=ax, shrink=0.8)
@@ -663,11 +665,11 @@ class OrientationMapDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _draw_bars(self, ax, known, weight):
+    def _draw_bars(self, ax, coordinates, weight):
         """Bars, since hues alone are not told apart by everyone."""
-        row, column = Grid(self.grid_shape).coordinates[known].T
-        theta = np.deg2rad(self.preferred[known])
-        reach = 0.45 * np.sqrt(weight[known])
+        row, column = coordinates.T
+        theta = np.deg2rad(self.preferred[~np.isnan(self.preferred)])
+        reach = 0.45 * np.sqrt(weight)
         up = -1 if ax.yaxis_inverted() else 1
         dx, dy = reach * np.cos(theta), up * reach * np.sin(theta)
         ax.plot([column - dx, column + dx], [row - dy, row + dy], color="0.15", lw=1)

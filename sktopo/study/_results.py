@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from sktopo import metrics
-from sktopo._measures.registry import GROUPS
-from sktopo._measures.results import parameter_in_words, renamed, select_one
+from sktopo._measures.results import renamed
+from sktopo._measures.words import select_labelled
 from sktopo._warn import warn_user
 from sktopo.study._kept import grid_shape
 from sktopo.study._plan import CONTROL, GRID
@@ -261,13 +261,8 @@ class StudyResults:
             measure, conditions["parameter"] = renamed(measure, parameter)
         if group is not None:
             conditions["group"] = group
-        if "layer" in self.table:
-            conditions.setdefault("layer", GRID)
-        table = select_one(self.table, measure, **conditions)
+        table, label = select_labelled(self.table, measure, **conditions)
         other_controls = (table["lam"] == 0) & (table["condition"] != CONTROL)
-        group, measure, parameter = table[["group", "measure", "parameter"]].iloc[0]
-        label = measure.replace("_", " ") if group in GROUPS else measure
-        label += f"\n({parameter_in_words(parameter)})" if parameter else ""
         return LambdaCurveDisplay(
             table[~other_controls],
             label,

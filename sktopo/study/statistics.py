@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from sktopo._measures.results import select_results
+from sktopo._measures.results import as_pair, select_results
 from sktopo._numbers import elements
 from sktopo.metrics.intervals import half_width, two_sided_p
 
@@ -248,22 +248,15 @@ def _as_pairs(measures):
     """Names of measures, and the conditions that their rows must meet."""
     if isinstance(measures, Mapping):
         measures = list(measures.items())
-    pairs = [
-        (measure, {}) if isinstance(measure, str) else measure
-        for measure in elements(measures, "measures")
-    ]
-    for pair in pairs:
-        if not (
-            isinstance(pair, Sequence)
-            and len(pair) == 2
-            and isinstance(pair[0], str)
-            and isinstance(pair[1], Mapping)
-        ):
-            raise TypeError(
-                f"measures must be a name, or names and pairs of a name and conditions "
-                f"as select_results takes them, such as ['accuracy', "
-                f"('morans_i', {{'neighborhood': 'moore'}})]; got {pair!r}."
-            )
+    asked = elements(measures, "measures")
+    pairs = [as_pair(measure) for measure in asked]
+    if None in pairs:
+        raise TypeError(
+            f"measures must be a name, or names and pairs of a name and conditions "
+            f"as select_results takes them, such as ['accuracy', "
+            f"('morans_i', {{'neighborhood': 'moore'}})]; got "
+            f"{asked[pairs.index(None)]!r}."
+        )
     if not pairs:
         raise ValueError("measures is empty; name one, or leave it out for all.")
     return pairs

@@ -151,7 +151,7 @@ def test_pairs_of_a_grid(shape, rng):
     members = rng.random((grid.n_units, 3)) < 0.4
     both = members[:, None] & members[None]
     expected = (both[upper] * distances[:, None]).sum(axis=0)
-    found = sum_of_distances(members, shape)
+    found = sum_of_distances(members, grid)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 

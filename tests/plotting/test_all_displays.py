@@ -41,6 +41,16 @@ def robustness_curve():
     return curve
 
 
+def trade_off_points(names, lams=(0.3, 1.0)):
+    rows = [("control", 0.0), *((name, lam) for name in names for lam in lams)]
+    points = pd.DataFrame(rows, columns=["condition", "lam"])
+    for axis in "xy":
+        mean = RNG.normal(size=len(points))
+        bars = {f"{axis}_low": mean - 0.1, f"{axis}_high": mean + 0.2}
+        points = points.assign(**{axis: mean, **bars})
+    return points
+
+
 # Each display with a name of the user's wherever it shows one.
 DISPLAYS = {
     "CorrelationDistanceDisplay": lambda name, **k: (
@@ -74,6 +84,9 @@ DISPLAYS = {
     ),
     "RobustnessDisplay": lambda name, **k: plotting.RobustnessDisplay(
         robustness_curve(), name
+    ).plot(**k),
+    "TradeOffDisplay": lambda name, **k: plotting.TradeOffDisplay(
+        trade_off_points([name, "as"]), name, name
     ).plot(**k),
 }
 IMAGES = ("ExpertMapDisplay", "GridMapDisplay", "OrientationMapDisplay", "RSMDisplay")
@@ -614,6 +627,8 @@ def test_a_measure_without_any_value(value):
         lambda: plotting.LambdaCurveDisplay(lam_table([])).plot(),
         lambda: plotting.LambdaCurveDisplay(lam_table([])[:0]).plot(),
         lambda: plotting.LambdaCurveDisplay(lam_table(["a"], seeds=1)).plot(),
+        lambda: plotting.TradeOffDisplay(trade_off_points(["a"])[:0]).plot(),
+        lambda: plotting.TradeOffDisplay(trade_off_points(["a"]).assign(x=None)).plot(),
     ],
 )
 def test_displays_of_nothing(make):

@@ -98,6 +98,10 @@ def test_what_is_drawn_is_the_layers(frozen, held_out):
         display = draw("RobustnessDisplay", frozen, X, y, layer="0", kind=kind)
         expected = curve(frozen, X, y, layer="0", random_state=0)
         assert display.curve.equals(expected)
+        assert "layer 0, n = 200 images" in display.ax_.get_title()
+    for settings in ({}, {"layer": "0", "kind": "image"}):
+        display = draw("RobustnessDisplay", frozen, X, y, **settings)
+        assert "layer" not in display.ax_.get_title()
 
 
 def test_there_is_no_similarity_without_a_readout(held_out):

@@ -81,37 +81,38 @@ def test_a_relative_store_is_that_of_its_study(data, tmp_path, monkeypatch):
     assert not np.array_equal(first, second)
 
 
-def open_store(folder, seed, barrier, found):
-    store = Store(folder)
-    barrier.wait()
-    try:
-        described = {"random_state": seed, "estimator": {}, "data": {}}
-        described |= {"conditions": {str(seed): {}}, "measures": {}}
-        store.open(described, {}, n_channels=1)
-    except ValueError as error:
-        found.put((seed, str(error)))
-    else:
-        found.put((seed, None))
+def open_stores(folders, seed, barrier, found):
+    for folder in folders:
+        store = Store(folder)
+        barrier.wait()
+        try:
+            described = {"random_state": seed, "estimator": {}, "data": {}}
+            described |= {"conditions": {str(seed): {}}, "measures": {}}
+            store.open(described, {}, n_channels=1)
+        except ValueError as error:
+            found.put((folder, seed, str(error)))
+        else:
+            found.put((folder, seed, None))
 
 
 def test_two_studies_that_open_one_empty_store_do_not_mix(tmp_path):
     context = multiprocessing.get_context("spawn")
-    for trial in range(3):
-        barrier, found = context.Barrier(2), context.Queue()
-        processes = [
-            context.Process(
-                target=open_store, args=(tmp_path / str(trial), seed, barrier, found)
-            )
-            for seed in (0, 1)
-        ]
-        for process in processes:
-            process.start()
-        ended = dict(found.get(timeout=60) for _ in processes)
-        for process in processes:
-            process.join()
-        (winner,) = [seed for seed, error in ended.items() if error is None]
-        assert "belongs to another study" in ended[1 - winner]
-        content = json.loads((tmp_path / str(trial) / "study.json").read_text())
+    folders = [tmp_path / str(trial) for trial in range(3)]
+    barrier, found = context.Barrier(2), context.Queue()
+    processes = [
+        context.Process(target=open_stores, args=(folders, seed, barrier, found))
+        for seed in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    ended = [found.get(timeout=60) for _ in processes for _ in folders]
+    for process in processes:
+        process.join()
+    for folder in folders:
+        errors = {seed: error for where, seed, error in ended if where == folder}
+        (winner,) = [seed for seed, error in errors.items() if error is None]
+        assert "belongs to another study" in errors[1 - winner]
+        content = json.loads((folder / "study.json").read_text())
         assert content["random_state"] == winner
         assert list(content["conditions"]) == [str(winner)]
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sktopo._training import CrossEntropy, ImageDataset, Objective, Term
+from sktopo._training import CrossEntropy, ImageDataset, Objective, Seeds, Term
 from sktopo._training.making import configure, make_net
 from sktopo.losses import ActivationSimilarity, WeightSimilarity
 from sktopo.networks import make_network
@@ -25,11 +25,11 @@ def trained(quick, digits, task, terms, epochs=3):
     """A net of the terms, its weights before, and the net when it is trained."""
     X, y = digits
     X, y = X[:200], y[:200].astype(np.int64)
-    quick.set_params(topo_loss=None, lr=0.01)
-    quick.image_shape_ = SHAPE
+    quick.set_params(topo_loss=None, lam=1.0, lr=0.01)
+    quick.image_shape_, quick.pixel_range_ = SHAPE, (0.0, 1.0)
     module = network()
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
-    net = make_net(quick, module, Objective(task, terms), 2, 3)
+    net = make_net(quick, module, Objective(task, terms), Seeds(0, 1, 2, 3, 4))
     configure(net, quick)
     data = ImageDataset(X, y, np.ones(len(X), np.float32), SHAPE)
     net.train(data, None, epochs)
@@ -47,11 +47,12 @@ def test_a_second_term_on_a_layer_of_the_backbone(quick, digits):
     first = ("backbone.0", WeightSimilarity((4, 8)))
     nets = {}
     for lam in (0.0, 3.0):
-        terms = [Term(*grid, 0.3), Term(*first, lam, name="first")]
+        terms = [Term(*grid, 0.3, name="grid"), Term(*first, lam, name="first")]
         nets[lam], before = trained(quick, digits, CrossEntropy(), terms)
     for lam, net in nets.items():
         last = net.history[-1]
-        total = last["task_loss"] + 0.3 * last["topo_loss"] + lam * last["first"]
+        assert np.isclose(last["topo_loss"], 0.3 * last["grid"] + lam * last["first"])
+        total = last["task_loss"] + last["topo_loss"]
         assert np.isclose(last["train_loss"], total, rtol=1e-5)
     assert neighbors(nets[3.0]) < 0.8 * neighbors(nets[0.0])
     moved = nets[3.0].module_.get_parameter("backbone.0.weight")

@@ -54,12 +54,13 @@ def run(objective, network, batch):
     return objective(network, outputs, answers, targets, weights)
 
 
-def filters(layer="backbone.first", lam=0.5, shape=(2, 3)):
-    return Term(layer, WeightSimilarity(shape), lam, name="filters")
+def filters(layer="backbone.first", weight=0.5, shape=(2, 3)):
+    return Term(layer, WeightSimilarity(shape), weight, name="filters")
 
 
-def channels(layer="backbone.first", lam=0.5, shape=(2, 3)):
-    return Term(layer, ActivationSimilarity(shape, "euclidean"), lam, name="channels")
+def channels(layer="backbone.first", weight=0.5, shape=(2, 3)):
+    loss = ActivationSimilarity(shape, "euclidean")
+    return Term(layer, loss, weight, name="channels")
 
 
 def test_the_task_is_weighted_cross_entropy(network, batch):
@@ -67,8 +68,7 @@ def test_the_task_is_weighted_cross_entropy(network, batch):
     loss, parts = run(Objective(CrossEntropy()), network, batch)
     each = F.cross_entropy(network(images), targets, reduction="none")
     assert loss.item() == pytest.approx((each * weights).mean().item(), rel=1e-6)
-    assert list(parts) == ["task_loss"]
-    assert parts["task_loss"] is loss
+    assert parts == {"task_loss": loss.item()}
 
 
 def test_the_scores_of_the_task(network, batch):
@@ -82,17 +82,20 @@ def test_the_scores_of_the_task(network, batch):
 
 
 def test_each_term_is_reported_and_weighted(network, batch):
-    grid = Term("grid", WeightSimilarity((2, 3)), 2.0)
-    objective = Objective(CrossEntropy(), [grid, filters(), channels(lam=0.25)])
-    loss, parts = run(objective, network, batch)
-    assert list(parts) == ["task_loss", "topo_loss", "filters", "channels"]
-    values = {name: part.item() for name, part in parts.items()}
+    grid = Term("grid", WeightSimilarity((2, 3)), 2.0, name="grid")
+    terms = [grid, filters(), channels(weight=0.25)]
+    objective = Objective(CrossEntropy(), terms, lam=3.0)
+    loss, values = run(objective, network, batch)
+    assert set(values) == set(objective.names)
+    assert set(values) == {"task_loss", "topo_loss", *(t.name for t in terms), "lam"}
+    assert values["lam"] == 3
     expected = WeightSimilarity((2, 3))(network.grid.weight).item()
-    assert values["topo_loss"] == pytest.approx(expected, rel=1e-6)
+    assert values["grid"] == pytest.approx(expected, rel=1e-6)
     expected = WeightSimilarity((2, 3))(network.backbone.first.weight.flatten(1))
     assert values["filters"] == pytest.approx(expected.item(), rel=1e-6)
-    total = values["task_loss"] + 2 * values["topo_loss"]
-    total += 0.5 * values["filters"] + 0.25 * values["channels"]
+    spatial = 2 * values["grid"] + 0.5 * values["filters"] + 0.25 * values["channels"]
+    assert values["topo_loss"] == pytest.approx(spatial, rel=1e-6)
+    total = values["task_loss"] + 3 * spatial
     assert loss.item() == pytest.approx(total, rel=1e-6)
 
 
@@ -111,7 +114,7 @@ def test_channels_are_units_and_positions_are_images(network, batch):
     """As they leave the layer, whatever comes after it writes there."""
     images = batch[0]
     objective = Objective(CrossEntropy(), [channels()])
-    value = run(objective, network, batch)[1]["channels"].item()
+    value = run(objective, network, batch)[1]["channels"]
     maps = network.backbone.first(images)
     assert (maps < 0).any()
     columns = np.moveaxis(maps.detach().numpy(), 1, -1).reshape(-1, 6)
@@ -124,8 +127,9 @@ def test_channels_are_units_and_positions_are_images(network, batch):
 def test_the_gradient_reaches_the_layer_and_no_later_one(make, network, batch):
     term = make()
     objective = Objective(CrossEntropy(), [term])
-    _, parts = run(objective, network, batch)
-    parts[term.name].backward()
+    with outputs_of(network, objective.read_layers) as outputs:
+        network(batch[0])
+    term.value(network, outputs).backward()
     assert network.backbone.first.weight.grad.abs().max() > 0
     assert network.grid.weight.grad is None
     assert network.readout.weight.grad is None
@@ -135,7 +139,7 @@ def test_the_grids_responses_are_those_of_the_step(network, batch):
     term = Term("grid", ActivationSimilarity((2, 3)), 1.0)
     with outputs_of(network, Objective(CrossEntropy(), [term]).read_layers) as outputs:
         activations = network.activations(batch[0])
-    assert outputs["grid"] is activations
+    assert outputs["grid"][0] is activations
 
 
 def test_a_layer_is_read_once_for_several_terms(network):
@@ -166,7 +170,7 @@ def test_hooks_are_gone_after_the_step(network, batch):
 
 def test_a_layer_that_images_do_not_pass(network, batch):
     objective = Objective(CrossEntropy(), [channels("backbone.idle")])
-    with pytest.raises(ValueError, match=r"backbone\.idle, which had no part"):
+    with pytest.raises(ValueError, match=r"'backbone\.idle', a Linear, had no part"):
         run(objective, network, batch)
 
 
@@ -185,15 +189,15 @@ class Learned(nn.Module):
     "copied", [copy.deepcopy, lambda objective: pickle.loads(pickle.dumps(objective))]
 )
 def test_copies_keep_terms_and_what_they_learned(copied, network, batch):
-    terms = [Term("grid", Learned(), 1.0), Term("readout", Learned(), 1.0, "second")]
+    terms = [Term("grid", Learned(), name="a"), Term("readout", Learned(), name="b")]
     objective = Objective(CrossEntropy(), terms)
-    assert set(objective.state_dict()) == {"topo_loss.scale", "second.scale"}
+    assert set(objective.state_dict()) == {"a.scale", "b.scale"}
     again = copied(objective)
     assert run(again, network, batch)[0] == run(objective, network, batch)[0]
     with torch.no_grad():
-        again.topo_loss.scale.zero_()
-    assert run(again, network, batch)[1]["topo_loss"] == 0
-    assert objective.topo_loss.scale == 2
+        again.a.scale.zero_()
+    assert run(again, network, batch)[1]["a"] == 0
+    assert objective.a.scale == 2
 
 
 def test_terms_move_with_the_objective():
