@@ -14,7 +14,8 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from sktopo.plotting.style import bare, drawing, pyplot, styles
+from sktopo.plotting import TradeOffDisplay
+from sktopo.plotting.style import drawing, pyplot
 from sktopo.replication import (
     _contrasts,
     against_simpler,
@@ -22,7 +23,7 @@ from sktopo.replication import (
     on_top,
     overview,
 )
-from sktopo.replication._comparison import LOSSES, SIMPLER, STRENGTH, with_ws
+from sktopo.replication._comparison import LOSSES, STRENGTH
 from sktopo.replication._contrasts import CONTROL, OUTCOMES, PERTURBATIONS
 
 HERE = Path(__file__).parent
@@ -48,6 +49,7 @@ FIGURES = {
     "robustness": list(PERTURBATIONS),
     "experts": ["n_experts", "distance_ratio"],
 }
+LESS_IS_BETTER = {"distance_ratio"}
 
 
 # ------------------------------------------------------------------ numbers as text
@@ -192,55 +194,44 @@ class Numbers:
 # ------------------------------------------------------------------ figures
 
 
+def trade_off(numbers, name):
+    """The display of an outcome against Moran's I; bars are intervals over seeds."""
+    parts = []
+    for axis, outcome in (("x", "morans_i"), ("y", name)):
+        rows = numbers.all[numbers.all["outcome"] == outcome]
+        rows = rows.set_index(["condition", "lam"])[["mean", "low", "high"]]
+        names = {"mean": axis, "low": f"{axis}_low", "high": f"{axis}_high"}
+        parts.append(rows.rename(columns=names))
+    points = pd.concat(parts, axis=1).reset_index().replace({"condition": LABELS})
+    return TradeOffDisplay(
+        points,
+        "Moran's I",
+        OUTCOMES[name].label,
+        conditions=list(LABELS.values()),
+        lower_is_better="y" if name in LESS_IS_BETTER else (),
+        note=f"n = {numbers.n} seeds",
+    )
+
+
 def draw(numbers, names):
-    """Each outcome against Moran's I; a line a loss, from the control up."""
-    looks = styles([CONTROL, *LOSSES, *SIMPLER, "ws_strong"])
+    """Outcomes against Moran's I, one beside the other, with one legend."""
     n_columns = min(len(names), 3)
-    shape = (-(-len(names) // n_columns), n_columns)
-    with drawing(None, (3.6 * shape[1], 3.0 * shape[0]), shape) as axes:
+    n_rows = -(-len(names) // n_columns)
+    with drawing(None, (3.8 * n_columns, 3.2 * n_rows), (n_rows, n_columns)) as axes:
         for ax, name in zip(axes.ravel(), names):
-            _draw_outcome(ax, numbers, name, looks)
-        axes.ravel()[0].figure.legend(
-            *axes.ravel()[0].get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=4,
-            frameon=False,
+            trade_off(numbers, name).plot(ax)
+            handles = ax.get_legend_handles_labels()
+            ax.get_legend().remove()
+        figure = axes.ravel()[0].figure
+        n_legend = 2 + 2 * (n_columns > 1)
+        figure.legend(
+            *handles, loc="outside lower center", ncols=n_legend, frameon=False
         )
-    return ax.figure
+    return figure
 
 
 def close(figure):
     pyplot().close(figure)
-
-
-def _draw_outcome(ax, numbers, name, looks):
-    rows = numbers.all[numbers.all["outcome"].isin([name, "morans_i"])]
-    wide = rows.set_index(["condition", "lam", "outcome"])[["mean", "low", "high"]]
-    wide = wide.unstack("outcome")
-    for condition in dict.fromkeys(numbers.all["condition"]):
-        part = wide.loc[condition].sort_index()
-        base = condition
-        both = condition in map(with_ws, SIMPLER)
-        if both:
-            base = next(key for key in SIMPLER if with_ws(key) == condition)
-        style = {**looks[base], "markersize": 5, "lw": 1.2}
-        if both:
-            style |= {"markerfacecolor": "none"}
-        if condition in LOSSES:
-            part = pd.concat([wide.loc[CONTROL], part])
-        x, y = part.xs("morans_i", axis=1, level=1), part.xs(name, axis=1, level=1)
-        ax.errorbar(
-            x["mean"].to_numpy(),
-            y["mean"].to_numpy(),
-            xerr=[x["mean"] - x["low"], x["high"] - x["mean"]],
-            yerr=[y["mean"] - y["low"], y["high"] - y["mean"]],
-            elinewidth=0.5,
-            label=LABELS[condition],
-            **style,
-        )
-    ax.set_xlabel("Moran's I")
-    ax.set_ylabel(OUTCOMES[name].label)
-    bare(ax)
 
 
 # ------------------------------------------------------------------ the page
