@@ -214,20 +214,21 @@ def trade_off(numbers, name):
 
 
 def draw(numbers, names):
-    """Outcomes against Moran's I, one beside the other, with one legend."""
+    """Outcomes against Moran's I: one, or several beside each other."""
+    if len(names) == 1:
+        with drawing(None, (5.5, 4)) as ax:
+            trade_off(numbers, names[0]).plot(ax)
+        return ax.figure
     n_columns = min(len(names), 3)
     n_rows = -(-len(names) // n_columns)
-    with drawing(None, (3.8 * n_columns, 3.2 * n_rows), (n_rows, n_columns)) as axes:
+    with drawing(None, (4 * n_columns, 3.4 * n_rows), (n_rows, n_columns)) as axes:
         for ax, name in zip(axes.ravel(), names):
             trade_off(numbers, name).plot(ax)
             handles = ax.get_legend_handles_labels()
             ax.get_legend().remove()
-        figure = axes.ravel()[0].figure
-        n_legend = 2 + 2 * (n_columns > 1)
-        figure.legend(
-            *handles, loc="outside lower center", ncols=n_legend, frameon=False
-        )
-    return figure
+        style = {"ncols": n_columns + 1, "frameon": False, "fontsize": "small"}
+        ax.figure.legend(*handles, loc="outside lower center", **style)
+    return ax.figure
 
 
 def close(figure):

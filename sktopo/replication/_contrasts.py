@@ -94,7 +94,7 @@ PLAIN = {
     "n_experts": Outcome("experts", "n_experts"),
     "experts_entropy": Outcome("entropy of experts over classes", "experts_entropy"),
     "distance_ratio": Outcome(
-        "distance of pairs with r >= .5, ratio to chance",
+        "distance ratio, r >= .5",
         "distance_ratio",
         {"threshold": 0.5},
     ),
