@@ -19,7 +19,7 @@ from run import fastest
 
 from sktopo import TopographicCNNClassifier, select_results
 from sktopo.datasets import fetch_fashion_mnist
-from sktopo.replication import comparison, load_part
+from sktopo.replication import comparison, load_comparison
 from sktopo.replication._comparison import BACKBONES, LOSSES, SETTINGS, SIMPLER
 from sktopo.study import TopographicStudy
 
@@ -74,7 +74,7 @@ def first():
         include=["performance", "smoothness"],
         n_jobs=-1,
     )
-    results = study.run(*load_part(6_000)).results_
+    results = study.run(*load_comparison(6_000)).results_
     keys = ["condition", "seed"]
     accuracy = select_results(results, "accuracy").set_index(keys)["value"]
     smooth = select_results(results, "morans_i", neighborhood="moore")

@@ -5,7 +5,7 @@ Beside it stands a comparison of spatial losses with each other and with simpler
 """
 
 from sktopo.replication._claims import claims
-from sktopo.replication._comparison import comparison, load_part
+from sktopo.replication._comparison import comparison, load_comparison
 from sktopo.replication._contrasts import (
     against_simpler,
     equal_smoothness,
@@ -20,7 +20,7 @@ __all__ = [
     "comparison",
     "equal_smoothness",
     "load",
-    "load_part",
+    "load_comparison",
     "on_top",
     "overview",
     "protocol",

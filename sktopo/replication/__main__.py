@@ -42,7 +42,7 @@ from sktopo import measure
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.datasets import DATASETS
 from sktopo.replication._claims import claims
-from sktopo.replication._comparison import BACKBONES, comparison, load_part
+from sktopo.replication._comparison import BACKBONES, comparison, load_comparison
 from sktopo.replication._contrasts import (
     against_simpler,
     equal_smoothness,
@@ -116,7 +116,7 @@ def make_study(args):
 
 def load_data(args):
     if args.comparison:
-        return load_part(data_home=args.data_home)
+        return load_comparison(data_home=args.data_home)
     return load(args.dataset, args.data_home)
 
 

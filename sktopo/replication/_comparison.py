@@ -142,7 +142,7 @@ def comparison(
     )
 
 
-def load_part(
+def load_comparison(
     n_train: int = N_TRAIN, data_home: str | os.PathLike | None = None
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Load what the comparison trains on and measures with.

@@ -168,11 +168,11 @@ def test_images_are_stratified_and_the_same(monkeypatch):
         return load_digits_images(subset, return_X_y=return_X_y)
 
     monkeypatch.setattr(plan, "fetch_fashion_mnist", fetch)
-    X, y, X_test, y_test = plan.load_part(500)
+    X, y, X_test, y_test = plan.load_comparison(500)
     assert len(X) == len(y) == 500
     assert np.ptp(np.bincount(y)) <= 3
     assert len(X_test) == len(y_test) == 450
-    np.testing.assert_array_equal(X, plan.load_part(500)[0])
+    np.testing.assert_array_equal(X, plan.load_comparison(500)[0])
 
 
 # ------------------------------------------------------------------ the command
@@ -189,7 +189,7 @@ def few(monkeypatch):
     X, y = load_digits_images("train", return_X_y=True)
     X_test, y_test = load_digits_images("test", return_X_y=True)
     data = X[:256], y[:256], X_test[:100], y_test[:100]
-    monkeypatch.setattr(command, "load_part", lambda data_home: data)
+    monkeypatch.setattr(command, "load_comparison", lambda data_home: data)
 
 
 def test_the_command_answers(few, tmp_path, capsys):
