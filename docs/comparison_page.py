@@ -23,7 +23,7 @@ from sktopo.replication import (
     on_top,
     overview,
 )
-from sktopo.replication._comparison import LOSSES, STRENGTH
+from sktopo.replication._comparison import BACKBONES, LOSSES, STRENGTH
 from sktopo.replication._contrasts import CONTROL, OUTCOMES, PERTURBATIONS
 
 HERE = Path(__file__).parent
@@ -115,6 +115,20 @@ class Numbers:
         """Mean difference from the control, and its interval."""
         columns = ("difference", "difference_low", "difference_high")
         return with_interval(self._row(condition, lam, outcome), *columns, sign=True)
+
+    def ahead_of_all(self):
+        """The short answer to question 1, in a sentence."""
+        rows = self.simpler[self.simpler["reading"] == "ahead"]
+        if rows.empty:
+            return (
+                "No: under none of these perturbations is any of the losses ahead of "
+                "the control and of all simpler means"
+            )
+        names = [OUTCOMES[name].label for name in PERTURBATIONS]
+        under = [OUTCOMES[name].label for name in rows["perturbation"].unique()]
+        others = [name for name in names if name not in under]
+        text = f"In part: under {' and '.join(under)} at least one loss is ahead"
+        return text + f"; not so under {', '.join(others)}" * bool(others)
 
     def answer(self, question):
         """How many rows of a question are read in each way, and which."""
@@ -253,7 +267,7 @@ def cost_table():
         index="condition", columns="backbone", values="ratio"
     )
     rows = [
-        (LABELS[name], *(short(wide.loc[name, b], 2) for b in ("small", "default")))
+        (LABELS[name], *(short(wide.loc[name, b], 2) for b in BACKBONES))
         for name in LABELS
         if name in wide.index
     ]
@@ -279,15 +293,14 @@ def first_table():
 
 def page():
     """The text of the page, and the numbers that it is made of."""
-    comparisons = {name: Numbers(read(name)) for name in ("small", "default")}
+    there = [name for name in BACKBONES if (FOLDER / f"{name}.csv.gz").exists()]
+    comparisons = {name: Numbers(read(name)) for name in there}
     loader = jinja2.FileSystemLoader(FOLDER)
     environment = jinja2.Environment(
         loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     text = environment.get_template("page.rst.jinja").render(
         plan="\n".join(inspect.getdoc(_contrasts).splitlines()[4:]),
-        perturbations=list(PERTURBATIONS),
-        strength=STRENGTH,
         cost=cost_table(),
         first=first_table(),
         **comparisons,
