@@ -131,16 +131,16 @@ class Numbers:
         return text + f"; not so under {', '.join(others)}" * bool(others)
 
     def answer(self, question):
-        """How many rows of a question are read in each way, and which."""
+        """How many rows of a question are read in each way, and which: a list."""
         rows = getattr(self, question)
-        counts = rows["reading"].value_counts()
-        parts = []
+        lines = []
         for reading in ("ahead", "behind", "open"):
-            told = f"{counts.get(reading, 0)} of {len(rows)} are {reading}"
-            if reading != "open" and reading in counts:
-                told += f" ({self._listed(rows[rows['reading'] == reading])})"
-            parts.append(told)
-        return "; ".join(parts)
+            part = rows[rows["reading"] == reading]
+            told = f"- {len(part)} of {len(rows)} are {reading}"
+            if len(part) and reading != "open":
+                told += f": {self._listed(part)}"
+            lines.append(told + ".")
+        return "\n".join(lines)
 
     def _listed(self, rows):
         return "; ".join(

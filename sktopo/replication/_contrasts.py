@@ -79,8 +79,8 @@ def _weight_noise(label, scale):
 
 # Means of the accuracy over all strengths of each perturbation, as `measure` has them.
 PERTURBATIONS = {
-    "weight_noise": _weight_noise("weight noise, relative", "std"),
-    "absolute_weight_noise": _weight_noise("weight noise, absolute", "absolute"),
+    "weight_noise": _weight_noise("relative weight noise", "std"),
+    "absolute_weight_noise": _weight_noise("absolute weight noise", "absolute"),
     "white": _image_noise("white"),
     "pink": _image_noise("pink"),
     "salt_and_pepper": _image_noise("salt_and_pepper"),
