@@ -3,6 +3,7 @@
 import importlib
 
 from sktopo import (
+    augment,
     datasets,
     frozen,
     grid,
@@ -25,6 +26,7 @@ __all__ = [
     "GridActivations",
     "ImageNoise",
     "TopographicCNNClassifier",
+    "augment",
     "datasets",
     "frozen",
     "grid",

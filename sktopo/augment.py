@@ -36,16 +36,18 @@ def default_augmentation(
         your own.
     """
     low, high = value_range
-
-    def draw(least, most):
-        drawn = torch.rand(len(images), 1, 1, 1, generator=generator, device="cpu")
-        return (least + (most - least) * drawn).to(images.device)
-
     images = _shift(images, generator)
-    images = torch.where(draw(0, 1) < 0.5, images.flip(3), images)
+    mirrored, contrast, brightness = _draw(3, images, generator)
+    images = torch.where(mirrored < 0.5, images.flip(3), images)
     means = images.mean(dim=(1, 2, 3), keepdim=True)
-    brightness = draw(-0.1, 0.1) * (high - low)
-    return (means + draw(0.8, 1.2) * (images - means) + brightness).clamp(low, high)
+    images = means + (0.8 + 0.4 * contrast) * (images - means)
+    return (images + (0.2 * brightness - 0.1) * (high - low)).clamp(low, high)
+
+
+def _draw(n_numbers, images, generator):
+    """Numbers from 0 to 1 for each image."""
+    shape = (n_numbers, len(images), 1, 1, 1)
+    return torch.rand(shape, generator=generator, device="cpu").to(images.device)
 
 
 def _shift(images, generator):
@@ -158,12 +160,15 @@ def augment_batch(
     try:
         named = inspect.signature(change).parameters
     except (TypeError, ValueError):  # it does not say what it takes
-        named = ()
-    given = {name: value for name, value in settings.items() if name in named}
+        named = {}
+    if not any(p.kind is p.VAR_KEYWORD for p in named.values()):
+        settings = {name: v for name, v in settings.items() if name in named}
     images = images.float()
-    changed = change(images, **given)
+    changed = change(images, **settings)
     if not isinstance(changed, Tensor) or changed.shape != images.shape:
-        found = getattr(changed, "shape", type(changed).__name__)
+        found = type(changed).__name__
+        if isinstance(changed, Tensor):
+            found = tuple(changed.shape)
         raise ValueError(
             f"augment must give a tensor of the shape of the images, "
             f"{tuple(images.shape)}; {augment!r} gave {found}."

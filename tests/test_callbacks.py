@@ -179,6 +179,9 @@ def test_defaults_of_skorch(small, data, tmp_path):
             clf.fit(X, y)
     clf.set_params(callbacks=[LRScheduler(torch.optim.lr_scheduler.ReduceLROnPlateau)])
     clf.fit(X, y)
+    assert (
+        clf.set_params(callbacks=[LRScheduler()]).fit(X, y).history_["event_lr"].all()
+    )
 
 
 class Broken(Callback):

@@ -15,6 +15,7 @@ from sktopo._files import (
     read_json_object,
     read_regular,
 )
+from sktopo.grid import Grid
 from sktopo.losses import ActivationSimilarity, WeightSimilarity
 
 WIDTH = 8
@@ -259,3 +260,10 @@ def test_what_is_no_json_object(text, tmp_path):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"."):
         read_json_object(path, 2**20)
+
+
+def test_what_an_object_computed_of_itself_is_no_setting():
+    grid = Grid((3, 4), wrap=True)
+    before = describe(grid, "grid")
+    assert len(grid.edges) > 0
+    assert describe(grid, "grid") == before != describe(Grid((3, 4)), "grid")

@@ -21,10 +21,16 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
-from sktopo import FrozenNetwork, measure, scorers, unit_table
+from sktopo import (
+    FrozenNetwork,
+    measure,
+    measure_activations,
+    scorers,
+    unit_table,
+)
 from sktopo._evaluation import Evaluation
-from sktopo.grid import sheet_shape
-from sktopo.metrics import average_precision, d_prime
+from sktopo.grid import Grid, sheet_shape
+from sktopo.metrics import average_precision, d_prime, morans_i
 from sktopo.robustness import image_noise_curve, pruning_curve, weight_noise_curve
 
 LINEAR, CONV = "7", "3"
@@ -301,6 +307,26 @@ def test_a_classifier_wrapped_gives_its_own_table(fitted, digits):
     other = measure(wrapped, X, y, ["geometry"], reference=fitted)
     cka = other.set_index("measure")["value"]["linear_cka"]
     assert cka == pytest.approx(1)
+
+
+def test_units_may_stand_on_a_torus(net, held_out):
+    X, y = held_out
+    torus = Grid((4, 5), "von_neumann", wrap=True)
+    frozen = clone(freeze(net, grid_shape=torus))
+    assert frozen.grid_ == torus
+    A = frozen.transform(X)
+    groups = ["smoothness", "localization", "selectivity"]
+    found = measure(frozen, X, y, groups)
+    expected, open_grid = (
+        measure_activations(A, grid, y) for grid in (torus, Grid((4, 5)))
+    )
+    expected = expected[expected["group"].isin(groups)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, expected)
+    rows = open_grid["measure"].isin(["morans_i", "experts_distance_ratio"])
+    assert not np.isin(open_grid[rows]["value"], expected["value"]).any()
+    smooth = scorers.make_smoothness_scorer()(frozen, X, y)
+    assert smooth == pytest.approx(np.nanmean(morans_i(A, grid_shape=torus)))
+    assert smooth != pytest.approx(np.nanmean(morans_i(A, grid_shape=(4, 5))))
 
 
 def test_the_grid_by_its_name_is_the_grid(fitted, digits):

@@ -273,6 +273,50 @@ def test_what_a_loss_learned_is_kept(model, digits, path):
         load(path, topo_loss=WeightSimilarity)
 
 
+def test_optimizers_of_torch_are_found_again(model, digits, path):
+    X, y = digits
+    clf = TopographicCNNClassifier(
+        **{**model.get_params(), "optimizer": torch.optim.NAdam}
+    )
+    clf.fit(X[:300], y[:300]).save(path)
+    for again in (load(path), load(path, optimizer=torch.optim.NAdam)):
+        assert again.optimizer is torch.optim.NAdam
+        again.partial_fit(X[:300], y[:300])
+    with pytest.raises(ValueError, match=r"load\(\) takes optimizer only for"):
+        load(path, optimizer=torch.optim.RAdam)
+
+
+def test_without_its_optimizer_a_model_predicts_and_does_not_train(model, digits, path):
+    X, y = digits
+    optimizer = functools.partial(torch.optim.SGD, momentum=0.5)
+    clf = TopographicCNNClassifier(**{**model.get_params(), "optimizer": optimizer})
+    clf.fit(X[:300], y[:300]).save(path)
+    again = load(path)
+    assert_same(clf, again, X)
+    with pytest.raises(ValueError, match=r"load\(path, optimizer=\.\.\.\)"):
+        again.partial_fit(X, y)
+    again.save(path)
+    again = load(path, optimizer=optimizer)
+    again.partial_fit(X[:300], y[:300])
+
+
+def test_the_best_epoch_is_kept(model, digits, path):
+    X, y = digits
+    params = {**model.get_params(), "early_stopping": True}
+    clf = TopographicCNNClassifier(**params).fit(X[:300], y[:300])
+    clf.save(path)
+    assert load(path).best_epoch_ == clf.best_epoch_
+
+
+def test_settings_that_a_file_cannot_hold(model, digits, path):
+    X, y = digits
+    params = {**model.get_params(), "loss_params": {"distance": "cosine"}}
+    clf = TopographicCNNClassifier(**params).fit(X[:300], y[:300])
+    clf.loss_params = {"distance": len}
+    with pytest.raises(TypeError, match="loss_params holds a callable"):
+        clf.save(path)
+
+
 def test_callables_that_the_file_does_not_want_are_refused(saved):
     with pytest.raises(ValueError, match="topo_loss='ws'"):
         load(saved, topo_loss=WeightSimilarity)

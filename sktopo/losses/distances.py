@@ -37,9 +37,17 @@ class Pairs:
             self.links = grid.links
 
     def ends(self, values):
-        """Values (n_units, n) of the first and the second units, some pairs at a time.
+        """Find the values of the first and the second units, some pairs at a time.
 
-        They are (..., n), in the order of the edges.
+        Parameters
+        ----------
+        values : Tensor of shape (n_units, n)
+            Values of the units.
+
+        Yields
+        ------
+        tuple of (Tensor, Tensor)
+            Both (..., n), of one pair after the other in the order of the edges.
         """
         if self._sheet is None:
             for link in self.links:
@@ -50,9 +58,18 @@ class Pairs:
                 yield sheet[here], sheet[there]
 
     def add_(self, here, there, link, amounts, sign):
-        """Add amounts (..., n) for the first and the second units of a link.
+        """Add amounts to what the first and the second units of some pairs have.
 
-        They go to arrays (n_units, n), those of the second times a sign.
+        Parameters
+        ----------
+        here, there : Tensor of shape (n_units, n)
+            What is added to: of the units as first, and as second ones.
+        link : tuple
+            Which pairs, one of `links`.
+        amounts : tuple of (Tensor, Tensor)
+            For the first and the second units, (..., n) as `ends` gives them.
+        sign : {1, -1}
+            Factor of those for the second units.
         """
         for total, units, amount, alpha in zip((here, there), link, amounts, (1, sign)):
             if self._sheet is None:
@@ -61,13 +78,35 @@ class Pairs:
                 total.unflatten(0, self._sheet)[units].add_(amount, alpha=alpha)
 
     def steps(self, vectors):
-        """Differences of the vectors of each pair, (n_pairs, n)."""
+        """Take the differences of the vectors of each pair.
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (n_units, n)
+            One vector a unit.
+
+        Returns
+        -------
+        Tensor of shape (n_pairs, n)
+            First less second.
+        """
         return vectors.index_select(0, self.first) - vectors.index_select(
             0, self.second
         )
 
     def lengths(self, vectors):
-        """Euclidean distance of each pair."""
+        """Take the Euclidean distance of each pair.
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (n_units, n)
+            One vector a unit.
+
+        Returns
+        -------
+        Tensor of shape (n_pairs,)
+            Distances.
+        """
         if vectors.shape[1] <= _BLOCK:
             return torch.linalg.vector_norm(self.steps(vectors), dim=1)
         if not torch.compiler.is_compiling():
@@ -77,14 +116,38 @@ class Pairs:
         return torch.linalg.vector_norm(torch.stack(parts), dim=0)
 
     def products(self, vectors):
-        """Inner product of each pair."""
+        """Take the inner product of each pair.
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (n_units, n)
+            One vector a unit.
+
+        Returns
+        -------
+        Tensor of shape (n_pairs,)
+            Products.
+        """
         if vectors.shape[1] > _BLOCK and not torch.compiler.is_compiling():
             return _WideProducts.apply(vectors, self)
         here = vectors.index_select(0, self.first)
         return (here * vectors.index_select(0, self.second)).sum(dim=1)
 
     def mean_square(self, vectors, bound):
-        """Mean over pairs and values of the squared difference, up to a bound."""
+        """Take the mean of the squared differences over pairs and values.
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (n_units, n)
+            One vector a unit.
+        bound : float
+            What larger differences count as.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The mean.
+        """
         if vectors.shape[1] > _BLOCK and not torch.compiler.is_compiling():
             return _WideMeanSquare.apply(vectors, self, bound)
         return self.steps(vectors).clamp(-bound, bound).square().mean()
@@ -200,15 +263,15 @@ class _WideMeanSquare(_WidePairs):
     @staticmethod
     def backward(ctx, grad):
         vectors, pairs, (bound,) = ctx.saved_tensors[0], ctx.pairs, ctx.settings
-        grad = grad / (len(pairs.first) * vectors.shape[1])
+        grad = 2 * (grad / (len(pairs.first) * vectors.shape[1]))
         if torch.is_grad_enabled():  # to be differentiated again
             step = pairs.steps(vectors)
-            step = torch.where(step.abs() <= bound, step, 0) * 2 * grad
+            step = torch.where(step.abs() <= bound, step, 0) * grad
             return _WidePairs.spread_again(vectors, pairs, step, -step), None, None
 
         def _slope(here, there):
             step = here - there
-            step = torch.where(step.abs() <= bound, step, 0).mul_(2).mul_(grad)
+            step = torch.where(step.abs() <= bound, step, 0).mul_(grad)
             return step, step
 
         return _WidePairs.spread(vectors, pairs, _slope, -1), None, None

@@ -111,12 +111,15 @@ class _PairLoss(nn.Module):
                 "A single unit has no pairs, so it has no spatial loss. Use a larger "
                 "grid_shape, or topo_loss=None."
             )
-        self.positions, self.wrap = positions, wrap
         self._places = _Places(self.grid, positions, wrap)
+        self.positions = (
+            positions if isinstance(positions, str) else self._places.points
+        )
 
     def _hold_target(self):
-        target = self._target(self._places.points).float()
-        self.register_buffer("target", target, persistent=False)
+        target = self._target(self._places.points)
+        self.register_buffer("target", target.float(), persistent=False)
+        return target
 
     def _distances(self, points, others):
         return self._places.distances(points, others)
@@ -133,9 +136,8 @@ class _PairLoss(nn.Module):
         return self._target(self._places.points).to(rows)
 
     def _described_positions(self):
-        if isinstance(self.positions, str):
-            return repr(self.positions)
-        return f"array of shape {self._places.points.shape}"
+        own = not isinstance(self.positions, str)
+        return f"array of shape {self.positions.shape}" if own else self.positions
 
 
 class SpatialCorrelation(_PairLoss):
@@ -193,10 +195,9 @@ class SpatialCorrelation(_PairLoss):
     loss is 0.5 and has no gradient.
 
     TDANN and TopoLM read neighbourhoods of a random unit. Use a radius where all pairs
-    are too many: time grows with the square of the units that are read (2,025 take
-    about as long as a step of a small network). In TDANN every channel at every
-    position of a convolution is a unit, with positions of its own: conv="units" in
-    one's own loop.
+    are too many: time grows with the square of the units that are read. In TDANN every
+    channel at every position of a convolution is a unit, with positions of its own:
+    conv="units" in one's own loop.
 
     The relative form asks for an order alone, and leaves how strongly units are
     correlated to the task. Distances in the unit square differ less, so that far units
@@ -305,7 +306,7 @@ class SpatialCorrelation(_PairLoss):
     def extra_repr(self):  # numpydoc ignore=GL08
         return (
             f"{self.grid.shape}, form={self.form!r}, radius={self.radius}, "
-            f"positions={self._described_positions()}, wrap={self.wrap}, "
+            f"positions={self._described_positions()}, wrap={self.grid.wrap}, "
             f"seed={self.seed}"
         )
 
@@ -410,8 +411,7 @@ class InverseDistance(_PairLoss):
         wrap: bool = False,
     ):
         super().__init__(grid_shape, positions, wrap)
-        self._hold_target()
-        self._squares = float(self._target(self._places.points).square().sum())
+        self._squares = float(self._hold_target().square().sum())
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the loss.
@@ -439,5 +439,5 @@ class InverseDistance(_PairLoss):
     def extra_repr(self):  # numpydoc ignore=GL08
         return (
             f"{self.grid.shape}, positions={self._described_positions()}, "
-            f"wrap={self.wrap}"
+            f"wrap={self.grid.wrap}"
         )

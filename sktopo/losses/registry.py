@@ -98,7 +98,7 @@ def make_loss(
 def _wrong_factory(loss, found):
     settings = ", ".join(f"{name}=..." for name in DEFAULTS)
     return TypeError(
-        f"topo_loss is called as factory(grid_shape, {settings}), of these settings "
+        f"A spatial loss is made by factory(grid_shape, {settings}), of these settings "
         f"with those that differ from their defaults, and must give an nn.Module whose "
         f"attribute `source` is {' or '.join(map(repr, SOURCES))}; got {loss!r}, "
         f"{found}."

@@ -87,10 +87,10 @@ def test_minimising_it_makes_smooth_maps(name, wrap, rng):
         return np.mean(morans_i(maps, grid_shape=grid))
 
     before = smoothness()
-    optimizer = torch.optim.Adam([vectors], lr=0.05)
-    for _ in range(60):
+    optimizer = torch.optim.Adam([vectors], lr=0.2)
+    for _ in range(40):
         optimizer.zero_grad()
         value(loss, vectors).backward()
         optimizer.step()
     assert abs(before) < 0.1
-    assert smoothness() > before + 0.3
+    assert smoothness() > before + 0.15

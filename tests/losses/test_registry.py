@@ -202,7 +202,7 @@ def test_a_distance_that_is_added_is_known_everywhere(monkeypatch, quick, digits
     quick.set_params(distance="toy")
     with pytest.raises(ValueError, match="The 'distance' parameter"):
         quick.fit(X[:50], y[:50])
-    monkeypatch.setitem(DISTANCES, "toy", lambda vectors, first, second: vectors.sum())
+    monkeypatch.setitem(DISTANCES, "toy", lambda vectors, pairs: vectors.sum())
     assert quick.fit(X[:50], y[:50]).history_["topo_loss"].notna().all()
     with pytest.raises(ValueError, match=r"one of .*'toy'"):
         WeightSimilarity((2, 2), distance="other")
@@ -252,7 +252,7 @@ def test_a_setting_that_a_loss_lacks(settings, message):
 
 
 def test_the_settings_of_a_loss_are_named():
-    with pytest.raises(TypeError, match="only distance, neighborhood; leave"):
+    with pytest.raises(TypeError, match="only distance, neighborhood, wrap; leave"):
         make_loss("ws", (2, 3), layout="untransposed")
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sktopo.grid import Grid
 from sktopo.losses import (
@@ -15,6 +16,7 @@ from sktopo.losses import (
     neighbor_distance,
 )
 
+ORACLES = np.load(Path(__file__).parents[1] / "oracles" / "neighbor_losses.npz")
 OFFICIAL = np.load(Path(__file__).parents[1] / "oracles" / "official_values.npz")
 
 
@@ -49,26 +51,60 @@ def test_equals_the_published_values(distance, fan_in):
     assert gradient.norm().item() == pytest.approx(norm, rel=1e-6)
 
 
+def cases_of(family):
+    return sorted({key.split("/")[1] for key in ORACLES if key.startswith(family)})
+
+
+@pytest.mark.parametrize("case", cases_of("contopo_ws"))
+def test_equals_the_local_loss_of_contopo(case):
+    weights = torch.from_numpy(ORACLES[f"contopo_ws/{case}/weight"])
+    loss = WeightSimilarity(ORACLES[f"contopo_ws/{case}/sheet"])
+    value, gradient = value_and_gradient(loss, weights)
+    expected = ORACLES[f"contopo_ws/{case}/loss"].item()
+    norm = ORACLES[f"contopo_ws/{case}/gradnorm"].item()
+    assert value == pytest.approx(expected, rel=1e-9)
+    assert gradient.norm().item() == pytest.approx(norm, rel=1e-9)
+
+
+@pytest.mark.parametrize(("name", "wrap"), [("torus4", True), ("open4", False)])
+@pytest.mark.parametrize(
+    "case", sorted(set(cases_of("alltnn")) - {"2x2pos_k2x2_in3_out12"})
+)
+def test_half_the_cosine_is_the_loss_of_all_tnn(case, name, wrap):
+    """Of 4 neighbours on square sheets: it is the mean of the means by direction."""
+    vectors = torch.from_numpy(ORACLES[f"alltnn/{case}/sheet_vectors"])
+    sheet = ORACLES[f"alltnn/{case}/sheet"]
+    loss = WeightSimilarity(sheet, "cosine", "von_neumann", wrap)
+    value, gradient = value_and_gradient(loss, vectors)
+    expected = ORACLES[f"alltnn/{case}/{name}/loss"].item()
+    norm = ORACLES[f"alltnn/{case}/{name}/gradnorm"].item()
+    assert value / 2 == pytest.approx(expected, rel=1e-9)
+    assert gradient.norm().item() / 2 == pytest.approx(norm, rel=1e-9)
+
+
+@pytest.mark.parametrize("wrap", [False, True])
 @pytest.mark.parametrize("neighborhood", ["moore", "von_neumann"])
-@pytest.mark.parametrize("shape", [(3, 4), (1, 5)])
+@pytest.mark.parametrize("shape", [(3, 4), (1, 5), (2, 3)])
 @pytest.mark.parametrize("distance", sorted(DISTANCES))
-def test_is_the_mean_over_pairs(distance, shape, neighborhood, rng):
+def test_is_the_mean_over_pairs(distance, shape, neighborhood, wrap, rng):
     vectors = rng.normal(size=(shape[0] * shape[1], 9))
-    pairs = Grid(shape, neighborhood).edges
+    pairs = Grid(shape, neighborhood, wrap).edges
     expected = np.mean([reference(distance, vectors[i], vectors[j]) for i, j in pairs])
-    ws = WeightSimilarity(shape, distance, neighborhood)
+    ws = WeightSimilarity(shape, distance, neighborhood, wrap)
     assert ws(torch.from_numpy(vectors)).item() == pytest.approx(expected, rel=1e-10)
-    activations = ActivationSimilarity(shape, distance, neighborhood)
+    activations = ActivationSimilarity(shape, distance, neighborhood, wrap=wrap)
     assert activations(torch.from_numpy(vectors.T)).item() == pytest.approx(expected)
 
 
 def test_defaults():
     assert WeightSimilarity((2, 2)).distance == "euclidean"
     assert ActivationSimilarity((2, 2)).distance == "correlation"
-    assert (WeightSimilarity.source, ActivationSimilarity.source) == (
-        "weights",
-        "activations",
-    )
+    for cls, source, n in (
+        (WeightSimilarity, "weights", 1),
+        (ActivationSimilarity, "activations", 2),
+    ):
+        assert (cls.source, cls.min_images) == (source, n)
+        assert not cls((2, 2)).grid.wrap
 
 
 def test_untransposed_mixes_units_with_images(rng):
@@ -190,33 +226,113 @@ def test_no_warning_from_scalars():
         WeightSimilarity((2, 2))(torch.zeros(4, 1))
 
 
-@pytest.mark.parametrize("fan_in", [511, 512, 513, 1300])
-def test_wide_weights_are_taken_in_blocks(fan_in):
+def by_index(distance, vectors, edges):
+    """A distance as one would write it, with arrays of all pairs by all values."""
+    if distance == "euclidean":
+        scale = vectors.detach().abs().max()
+        step = (vectors / scale)[edges[0]] - (vectors / scale)[edges[1]]
+        return step.norm(dim=1).mean() * scale
+    first, second = vectors[edges[0]], vectors[edges[1]]
+    if distance == "mean_squared":
+        return (first - second).square().mean()
+    if distance != "cosine":
+        first = first - first.mean(dim=1, keepdim=True)
+        second = second - second.mean(dim=1, keepdim=True)
+    r = torch.cosine_similarity(first, second)
+    power = {"squared_correlation": r.square(), "absolute_correlation": r.abs()}
+    return 1 - power.get(distance, r).mean()
+
+
+SHEETS = [((4, 5), "moore", False), ((4, 5), "moore", True), ((2, 3), "moore", True)]
+SHEETS += [((1, 7), "von_neumann", False), ((3, 5), "von_neumann", True)]
+
+
+@pytest.mark.parametrize("fan_in", [511, 513, 1300])
+@pytest.mark.parametrize("sheet", SHEETS)
+@pytest.mark.parametrize("distance", sorted(DISTANCES))
+def test_wide_weights_are_taken_in_blocks(distance, sheet, fan_in):
     """The same as without blocks, in value and gradient, equal neighbours included."""
+    loss = WeightSimilarity(sheet[0], distance, *sheet[1:])
     generator = torch.Generator().manual_seed(0)
-    weights = torch.randn(6, fan_in, dtype=torch.float64, generator=generator)
+    shape = loss.grid.n_units, fan_in
+    weights = torch.randn(shape, dtype=torch.float64, generator=generator)
     weights[1] = weights[0]
     weights.requires_grad_()
-    loss = WeightSimilarity((2, 3))
-    first, second = loss.edges
-    lengths = (weights[first] - weights[second]).norm(dim=1)
-    (expected,) = torch.autograd.grad(lengths.mean() * 2, weights)
+    expected = by_index(distance, weights, loss.edges)
+    torch.testing.assert_close(loss(weights), expected)
+    (slope,) = torch.autograd.grad(expected * 2, weights)
     (found,) = torch.autograd.grad(loss(weights) * 2, weights)
-    torch.testing.assert_close(loss(weights), lengths.mean())
-    torch.testing.assert_close(found, expected)
-    assert found.isfinite().all()
+    torch.testing.assert_close(found, slope.nan_to_num())  # the norm of no difference
+    assert found.any()
 
 
-@pytest.mark.parametrize("fan_in", [5, 600])
-def test_second_derivatives(fan_in, monkeypatch):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("fan_in", [512, 700, 3136])
+@pytest.mark.parametrize("distance", sorted(DISTANCES))
+def test_slices_and_indices_give_the_same_bits(distance, fan_in, dtype):
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(30, fan_in, dtype=dtype, generator=generator)
+    weights.requires_grad_()
+    loss = WeightSimilarity((5, 6), distance)
+    found, other = loss(weights), neighbor_distance(weights, loss.edges, distance)
+    assert found.item() == other.item()
+    slope, other_slope = (
+        torch.autograd.grad(value * 0.3, weights)[0] for value in (found, other)
+    )
+    assert torch.equal(slope, other_slope)
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+@pytest.mark.parametrize("fan_in", [9, 600])
+@pytest.mark.parametrize("distance", sorted(DISTANCES))
+def test_second_derivatives(distance, fan_in, wrap, monkeypatch):
     """Of a penalty on the gradient, and in torch.func; both were zero for a while."""
     if fan_in > 512:
         monkeypatch.setattr("sktopo.losses.distances._BLOCK", 4)
         fan_in = 9
-    weights = torch.randn(4, fan_in, dtype=torch.float64, requires_grad=True)
-    loss = WeightSimilarity((2, 2))
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(6, fan_in, dtype=torch.float64, generator=generator)
+    weights.requires_grad_()
+    loss = WeightSimilarity((2, 3), distance, wrap=wrap)
     assert torch.autograd.gradgradcheck(loss, weights)
     hessian = torch.autograd.functional.hessian(loss, weights)
     assert hessian.abs().max() > 1e-3
     found = torch.func.grad(loss)(weights.detach())
     torch.testing.assert_close(found, torch.autograd.grad(loss(weights), weights)[0])
+
+
+@pytest.mark.parametrize("fan_in", [64, 600])
+@pytest.mark.parametrize("distance", sorted(DISTANCES))
+def test_compiled(distance, fan_in):
+    torch.compiler.reset()  # which counts compilations of one piece of code
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(12, fan_in, generator=generator).requires_grad_()
+    loss = WeightSimilarity((3, 4), distance, wrap=True)
+    torch.compiler.reset()  # it refuses a ninth
+    compiled = torch.compile(loss, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(weights), loss(weights))
+    found, expected = (
+        torch.autograd.grad(f(weights), weights)[0] for f in (compiled, loss)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("distance", sorted(set(DISTANCES) - {"mean_squared"}))
+def test_no_array_of_all_pairs_by_all_values(distance):
+    """Of wide vectors, whose pairs are many times as many as their values."""
+    weights = torch.randn(512, 1024, generator=torch.Generator().manual_seed(0))
+    weights.requires_grad_()
+    loss = WeightSimilarity((16, 32), distance)
+    largest = [0]
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            made = function(*args, **(kwargs or {}))
+            for part in made if isinstance(made, tuple | list) else (made,):
+                if isinstance(part, torch.Tensor):
+                    largest[0] = max(largest[0], part.numel())
+            return made
+
+    with Watch():
+        loss(weights).backward()
+    assert largest[0] == weights.numel()

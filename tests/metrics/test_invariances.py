@@ -321,7 +321,7 @@ BAD_SETTINGS = {
     ("functional_localization", "thresholds"): [[1.1], [np.nan], [-2.0]],
     ("functional_localization", "n_permutations"): [-1, 1.5],
     ("linear_cka", "Y"): [np.ones(4), np.ones((0, 2))],
-    ("morans_i", "neighborhood"): ["rook", None],
+    ("morans_i", "neighborhood"): ["rook", ""],
     ("morans_i", "n_permutations"): [-1, 1.5],
     ("orientation_tuning", "orientations"): [np.arange(N_UNITS), [0.0]],
     ("orientation_tuning", "blank"): [[1, 2, 3]],
