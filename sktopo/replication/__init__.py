@@ -1,9 +1,27 @@
 """The paper as a guest: its protocol as a study, and its claims as tests.
 
-``python -m sktopo.replication --help`` says how to run it in one command.
+Beside it stands a comparison of spatial losses with each other and with simpler means.
+``python -m sktopo.replication --help`` says how to run either in one command.
 """
 
 from sktopo.replication._claims import claims
+from sktopo.replication._comparison import comparison, load_comparison
+from sktopo.replication._contrasts import (
+    against_simpler,
+    equal_smoothness,
+    on_top,
+    overview,
+)
 from sktopo.replication._protocol import load, protocol
 
-__all__ = ["claims", "load", "protocol"]
+__all__ = [
+    "against_simpler",
+    "claims",
+    "comparison",
+    "equal_smoothness",
+    "load",
+    "load_comparison",
+    "on_top",
+    "overview",
+    "protocol",
+]

@@ -1,4 +1,4 @@
-"""Replicate Truong & Hasson (arXiv 2508.00043): train, measure, compare, report.
+"""Replicate Truong & Hasson (arXiv 2508.00043), or compare spatial losses.
 
 The full study of Fashion-MNIST has 130 models, ten seeds of each of: control; WS, AS
 and AS untransposed at lam 0.3, 1 and 3; and at lam 1 WS by cosine distance, WS without
@@ -18,6 +18,16 @@ Models are trained as in the paper: 80 % of the training images, batches of 64, 
 paper has not), the deep network and 30 epochs for CIFAR-10. Measures are taken on all
 test images. In the store's folder report.html and results.csv.gz are written at the
 end.
+
+The comparison of losses is a study of its own: control, six spatial losses at three
+strengths, weight decay and training with noise, five seeds each, 125 models of the
+small network on 12,000 images of Fashion-MNIST (and a shorter one of the default
+network, --backbone default):
+
+    python -m sktopo.replication --comparison --store losses
+
+It writes tables of what was asked beside the report; the page "A comparison of losses"
+of the documentation says what they are.
 """
 
 import argparse
@@ -32,7 +42,19 @@ from sktopo import measure
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.datasets import DATASETS
 from sktopo.replication._claims import claims
+from sktopo.replication._comparison import BACKBONES, comparison, load_comparison
+from sktopo.replication._contrasts import (
+    against_simpler,
+    equal_smoothness,
+    on_top,
+    overview,
+)
 from sktopo.replication._protocol import LAMS, load, protocol
+
+# Options of one of the two studies only, with what they are where they are not given.
+OF_PAPER = {"lams": LAMS, "main_conditions": False, "precision": "float32"}
+OF_COMPARISON = {"backbone": "small"}
+QUESTIONS = (against_simpler, on_top, equal_smoothness, overview)
 
 
 def positive(text):
@@ -47,18 +69,55 @@ def parse(args=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    study = parser.add_mutually_exclusive_group(required=True)
+    study.add_argument("--dataset", choices=sorted(DATASETS), help="replicate on it")
+    study.add_argument("--comparison", action="store_true", help="compare losses")
     add = parser.add_argument
-    add("--dataset", choices=sorted(DATASETS), required=True)
     add("--store", type=Path, required=True, help="folder of the study")
-    add("--seeds", type=positive, default=10, help="models of each condition and lam")
-    add("--lams", type=float, nargs="+", default=LAMS)
-    add("--main-conditions", action="store_true", help="leave the last three out")
-    add("--epochs", type=positive, help="default: the paper's")
-    add("--precision", choices=["float32", "bfloat16", "auto"], default="float32")
+    add("--seeds", type=positive, help="models of each condition and lam")
+    add("--lams", type=float, nargs="+")
+    add("--main-conditions", action="store_true", default=None, help="leave three out")
+    add("--backbone", choices=sorted(BACKBONES), help="of the comparison")
+    add("--epochs", type=positive, help="default: the paper's; 10 in the comparison")
+    add("--precision", choices=["float32", "bfloat16", "auto"])
     add("--jobs", type=int, default=-1, help="models at a time; -1: one a core")
     add("--data-home", help="folder of the data sets")
     add("--dry-run", action="store_true", help="list models and expected time only")
-    return parser.parse_args(args)
+    args = parser.parse_args(args)
+    own, others = OF_PAPER, OF_COMPARISON
+    if args.comparison:
+        own, others = others, own
+    for name in others:
+        if getattr(args, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            which = "--dataset" if args.comparison else "--comparison"
+            parser.error(f"{option} goes with {which} only")
+    for name, default in own.items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
+    return args
+
+
+def make_study(args):
+    """The study that was asked for, with what both have."""
+    settings = {"store": args.store, "n_jobs": args.jobs}
+    settings |= {} if args.epochs is None else {"epochs": args.epochs}
+    settings |= {} if args.seeds is None else {"n_seeds": args.seeds}
+    if args.comparison:
+        return comparison(args.backbone, **settings)
+    return protocol(
+        args.dataset,
+        precision=args.precision,
+        main_conditions=args.main_conditions,
+        lams=args.lams,
+        **settings,
+    )
+
+
+def load_data(args):
+    if args.comparison:
+        return load_comparison(data_home=args.data_home)
+    return load(args.dataset, args.data_home)
 
 
 def expected_seconds(study, data):
@@ -90,19 +149,29 @@ def dry_run(study, data, jobs):
     )
 
 
+def tell_claims(study, args):
+    """Write the report with the claims, and show their verdicts."""
+    table = claims(study, args.dataset)
+    title = args.dataset.replace("_", " ")
+    study.report(args.store / "report.html", title, claims=table)
+    table = table[table["kind"] == "test"]
+    shown = ["claim", "contrast", "n", "estimate", "low", "high", "delta", "verdict"]
+    print(table[shown].round(3).to_string(index=False))
+
+
+def tell_comparison(study, args):
+    """Write the report and a table a question, and show the first two."""
+    study.report(args.store / "report.html", "Fashion-MNIST, a comparison of losses")
+    for question in QUESTIONS:
+        table = question(study.results_)
+        table.to_csv(args.store / f"{question.__name__}.csv", index=False)
+        if question in QUESTIONS[:2] and len(table):
+            print(table.round(3).to_string(index=False), end="\n\n")
+
+
 def main(args=None):
     args = parse(args)
-    study = protocol(
-        args.dataset,
-        epochs=args.epochs,
-        precision=args.precision,
-        main_conditions=args.main_conditions,
-        lams=args.lams,
-        n_seeds=args.seeds,
-        store=args.store,
-        n_jobs=args.jobs,
-    )
-    data = load(args.dataset, args.data_home)
+    study, data = make_study(args), load_data(args)
     if args.dry_run:
         dry_run(study, data, joblib.effective_n_jobs(args.jobs))
         return
@@ -111,12 +180,8 @@ def main(args=None):
     except KeyboardInterrupt as stopped:
         sys.exit(str(stopped) or "stopped")
     study.results_.to_csv(args.store / "results.csv.gz", index=False)
-    table = claims(study, args.dataset)
-    title = args.dataset.replace("_", " ")
-    study.report(args.store / "report.html", title, claims=table)
-    table = table[table["kind"] == "test"]
-    shown = ["claim", "contrast", "n", "estimate", "low", "high", "delta", "verdict"]
-    print(table[shown].round(3).to_string(index=False))
+    tell = tell_comparison if args.comparison else tell_claims
+    tell(study, args)
     print(f"{args.store / 'report.html'} and results.csv.gz beside it")
 
 

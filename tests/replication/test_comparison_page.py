@@ -1,0 +1,78 @@
+"""The page on the comparison of losses is that of the results beside it."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from simulated_comparison import CELLS, simulated
+
+from sktopo.replication import comparison
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
+import comparison_page
+
+DOCS = comparison_page.HERE
+
+
+@pytest.mark.parametrize("backbone", ["small", "default"])
+def test_the_results_are_whole(backbone):
+    results = comparison_page.read(backbone)
+    keys = ["condition", "lam", "seed"]
+    models = results[keys].drop_duplicates().sort_values(keys, ignore_index=True)
+    wanted = comparison(backbone).cells().sort_values(keys, ignore_index=True)
+    assert models.equals(wanted)
+    assert results.groupby(keys)["group"].nunique().nunique() == 1
+    accuracy = results[results["measure"] == "accuracy"]
+    assert accuracy["n"].eq(10_000).all()
+    assert (DOCS / "comparison" / f"{backbone}.csv.gz").stat().st_size < 1e6
+
+
+def test_the_page_is_made_of_them():
+    """Else run python docs/comparison_page.py."""
+    text, _ = comparison_page.page()
+    assert text == (DOCS / "comparison.rst").read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "sign", "text"),
+    [
+        (0.8476, False, ".848"),
+        (-0.05, True, "-.050"),
+        (0.05, True, "+.050"),
+        (1.5, False, "1.500"),
+        (27.04, False, "27.0"),
+        (np.nan, False, "-"),
+    ],
+)
+def test_numbers_as_the_page_writes_them(value, sign, text):
+    assert comparison_page.short(value, sign=sign) == text
+
+
+def test_tables_are_aligned():
+    found = comparison_page.table(["a", "long"], [("wide", 1), ("b", 22)])
+    assert found.splitlines() == [
+        "==== ====",
+        "a    long",
+        "==== ====",
+        "wide 1",
+        "b    22",
+        "==== ====",
+    ]
+
+
+def test_a_figure_has_every_condition(rng):
+    numbers = comparison_page.Numbers(simulated(rng))
+    points = comparison_page.trade_off(numbers, "pink").points
+    assert len(points) == len(CELLS)
+    assert set(points["condition"]) <= set(comparison_page.LABELS.values())
+    ws = points[points["condition"] == "WS"]
+    np.testing.assert_allclose(ws["x"], [0.025, 0.1, 0.5])
+    np.testing.assert_allclose(ws["y"], 0.5, atol=3e-3)
+    assert (ws["y_low"] < ws["y"]).all()
+    figure = comparison_page.draw(numbers, ["accuracy", "pink"])
+    assert [ax.get_ylabel() for ax in figure.axes] == [
+        "clean accuracy",
+        "pink image noise",
+    ]
+    comparison_page.close(figure)
