@@ -3,18 +3,15 @@
     .venv/bin/python benchmarks/losses.py
 
 Values and gradients of every named loss: as a share of a training step of the small
-network without one; on larger and larger grids; for the wide weights of convolutions;
-and two layers of them as a share of a step of a ResNet-18. The contestants take turns,
-and the fastest turn of each counts.
+network without one; on larger and larger grids; and for the wide weights of convolutions.
+The contestants take turns, and the fastest turn of each counts. What they add to a step
+of resnet18 says resnet.py.
 """
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from run import fastest, steps
-from torch import nn
-from torchvision.models import resnet18
 
 from sktopo.datasets import fetch_fashion_mnist
 from sktopo.losses import LOSSES
@@ -25,7 +22,6 @@ CONTESTANTS = {name: (name, {}) for name in LOSSES} | {
     "spatial_correlation, absolute": ("spatial_correlation", {"form": "absolute"}),
     "spatial_correlation, radius 3": ("spatial_correlation", {"radius": 3}),
 }
-LAYERS = {"layer2.1.conv2": (8, 16), "layer4.1.conv2": (16, 32)}
 
 
 def made(shape, contestants=CONTESTANTS):
@@ -87,36 +83,6 @@ def wide_table(layers=((8, 16, 1152), (16, 32, 4608))):
     return pd.DataFrame(columns)
 
 
-def resnet_step(network, losses, images, targets):
-    """One pass of a network and of losses of the weights of its layers."""
-
-    def run():
-        network.zero_grad()
-        loss = F.cross_entropy(network(images), targets)
-        for layer, topo in losses.items():
-            loss = loss + topo(network.get_submodule(layer).weight.flatten(1))
-        loss.backward()
-
-    return run, 1
-
-
-def resnet_table(n_images=BATCH, size=28):
-    """Passes of a ResNet-18 with losses of two layers, over passes without."""
-    network = resnet18(num_classes=10)
-    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-    network.maxpool = nn.Identity()
-    images = torch.randn(n_images, 3, size, size)
-    targets = torch.arange(n_images) % 10
-    contestants = {"without": resnet_step(network, {}, images, targets)}
-    for name in LOSSES:
-        losses = {layer: make_loss(name, shape) for layer, shape in LAYERS.items()}
-        if losses["layer4.1.conv2"].source == "weights":
-            contestants[name] = resnet_step(network, losses, images, targets)
-    table = pd.DataFrame({"ms": pd.Series(fastest(**contestants)) * 1e3})
-    table["over without"] = table["ms"] / table.loc["without", "ms"]
-    return table
-
-
 def main():
     torch.set_num_threads(1)
     X, y = fetch_fashion_mnist(return_X_y=True)
@@ -124,9 +90,7 @@ def main():
     print("milliseconds by grid, 64 images, fan-in 64")
     print(growth_table().round(2).to_string(), end="\n\n")
     print("milliseconds by weights of convolutions")
-    print(wide_table().round(2).to_string(), end="\n\n")
-    print(f"ResNet-18, {BATCH} images of 28 x 28, losses of {', '.join(LAYERS)}")
-    print(resnet_table().round(2).to_string())
+    print(wide_table().round(2).to_string())
 
 
 if __name__ == "__main__":
