@@ -35,6 +35,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/measures.py
 	$(BIN)/python benchmarks/robustness.py
+	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/resnet.py
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

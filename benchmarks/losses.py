@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/losses.py
 
 Values and gradients of every named loss: as a share of a training step of the small
-network without one; on larger and larger grids; and for the wide weights of convolutions.
-The contestants take turns, and the fastest turn of each counts. What they add to a step
-of resnet18 says resnet.py.
+network without one; on larger and larger grids; and for the wide weights of
+convolutions. The contestants take turns, and the fastest turn of each counts. What they
+add to a step of resnet18 says resnet.py.
 """
 
 import numpy as np
