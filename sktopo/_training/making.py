@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from numbers import Real
 
 import torch
+from torch import nn
 
 from sktopo._files import describe
 from sktopo._images import as_chw
@@ -192,15 +193,17 @@ def set_strength(objective, estimator, network):
     kind = LAM_MODES[estimator.lam_mode]
     if not objective.terms or type(objective.strength) is kind:
         return
-    objective.strength = kind()
     layer = objective.terms[0].layer
     weight = getattr(network.get_submodule(layer), "weight", None)
-    if kind is not Fixed and not getattr(weight, "requires_grad", False):
+    trained = isinstance(weight, nn.Parameter) and weight.requires_grad
+    if kind is not Fixed and not trained:
         raise ValueError(
             f"lam_mode={estimator.lam_mode!r} compares gradients at the weights of the "
-            f"first of the topo_layers, {layer!r}, which has none that are trained. "
-            f"Name a layer that has first, or use lam_mode='fixed'."
+            f"first of the topo_layers, {layer!r}, which has none that are trained "
+            f"(frozen ones, and those that a parametrization computes, are not). Name "
+            f"a layer that has first, or use lam_mode='fixed'."
         )
+    objective.strength = kind()
 
 
 def make_net(estimator, module, objective, seeds, optimizer=None):
