@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from numbers import Real
 
 import torch
@@ -23,6 +24,7 @@ from sktopo._training.objective import (
 )
 from sktopo._training.seeds import seeded_initialisation
 from sktopo._training.strength import LAM_MODES, Fixed
+from sktopo.augment import augment_batch
 from sktopo.grid import Grid, sheet_shape
 from sktopo.losses.reading import unit_responses, unit_weights
 from sktopo.losses.registry import DEFAULTS, make_loss
@@ -237,7 +239,6 @@ def make_net(estimator, module, objective, seeds, optimizer=None):
         shuffling=torch.Generator().manual_seed(seeds.shuffling),
         augmentation=torch.Generator().manual_seed(seeds.augmentation),
         image_shape=estimator.image_shape_,
-        value_range=estimator.pixel_range_,
         structure=structure_of(estimator),
         split_seed=seeds.split,
     ).initialize()
@@ -265,7 +266,10 @@ def configure(net, estimator):
         weight = getattr(net.module_.get_submodule(term.layer), "weight", None)
         if weight is not None and term.layer not in net.initial_norms:
             net.initial_norms[term.layer] = weight.detach().norm().item()
-    net.augment = estimator.augment
+    net.augment = None
+    if estimator.augment is not None:  # skorch takes a module for a part of the net
+        net.augment = partial(augment_batch, estimator.augment)
+    net.value_range = estimator.pixel_range_
     net.module_.dropout = estimator.dropout
     net.batch_size = estimator.batch_size
     device = torch.device(net.device)
