@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -157,12 +158,16 @@ def augment_batch(
     """
     change = AUGMENTATIONS[augment] if isinstance(augment, str) else augment
     settings = {"generator": generator, "value_range": value_range}
+    # the call of a module takes anything, and hands it on
+    called = change.forward if isinstance(change, nn.Module) else change
     try:
-        named = inspect.signature(change).parameters
+        named = inspect.signature(called).parameters
     except (TypeError, ValueError):  # it does not say what it takes
         named = {}
     if not any(p.kind is p.VAR_KEYWORD for p in named.values()):
         settings = {name: v for name, v in settings.items() if name in named}
+    if isinstance(change, partial):  # what it was given stays
+        settings = {n: v for n, v in settings.items() if n not in change.keywords}
     images = images.float()
     changed = change(images, **settings)
     if not isinstance(changed, Tensor) or changed.shape != images.shape:

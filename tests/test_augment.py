@@ -1,11 +1,17 @@
 """Changes of training images."""
 
+import copy
+import pickle
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from torch import nn
 
 from sktopo import TopographicCNNClassifier
+from sktopo._training import TopographicNet
 from sktopo.augment import (
     AUGMENTATIONS,
     WhiteNoise,
@@ -124,6 +130,9 @@ def test_a_callable_is_given_what_it_names():
     assert calls[0] == torch.float32
     assert calls[1] is own
     assert calls[2] == {"generator": own, "value_range": RANGE}
+    unit = partial(everything, value_range=(0.0, 1.0))  # and what it was given stays
+    augment_batch(unit, torch.zeros(1, 1, 2, 2), own, RANGE)
+    assert calls[3] == {"generator": own, "value_range": (0.0, 1.0)}
 
 
 # ------------------------------------------------------------------ in the classifier
@@ -140,6 +149,39 @@ def test_training_is_repeatable_and_prediction_untouched(kind, quick, digits):
     assert (first.grid_weights_ != plain.grid_weights_).any()
     assert (first.predict_proba(X[:9]) == first.predict_proba(X[:9])).all()
     np.testing.assert_array_equal(first.pixel_range_, plain.pixel_range_)
+
+
+class Halve(nn.Module):
+    """A module, as torchvision's transforms are; it changes images in place."""
+
+    def forward(self, images):
+        return images.mul_(0.5)
+
+
+def test_a_module_is_an_augmentation_and_images_stay(quick, digits):
+    X, y = digits[0][:50].astype(np.float32), digits[1][:50]
+    before = X.copy()
+    quick.set_params(batch_size=50, max_epochs=1)
+    changed = clone(quick).set_params(augment=Halve()).fit(X, y)
+    np.testing.assert_array_equal(X, before)
+    wanted = clone(quick).set_params(augment=lambda images: images / 2).fit(X, y)
+    assert (changed.grid_weights_ == wanted.grid_weights_).all()
+    pickle.loads(pickle.dumps(changed)).partial_fit(X, y)
+
+
+def test_a_pickle_from_before_augmentations_trains_with_one(quick, digits):
+    X, y = digits[0][:50], digits[1][:50]
+    state = quick.set_params(max_epochs=1).fit(X, y).net_.__getstate__()
+    for name in ("augment", "augmentation", "value_range", "initial_norms"):
+        del state[name]
+    nets = []
+    for _ in range(2):
+        quick.net_ = TopographicNet.__new__(TopographicNet)
+        quick.net_.__setstate__(copy.deepcopy(state))
+        nets.append(quick.net_)
+    quick.set_params(augment="default", warm_start=True).fit(X, y)
+    assert quick.n_iter_ == 2
+    assert not nets[0].initial_norms  # nothing is shared
 
 
 def test_only_training_images_are_changed(quick, digits):

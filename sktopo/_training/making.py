@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from numbers import Real
 
 import torch
+from torch import nn
 
 from sktopo._files import describe
 from sktopo._images import as_chw
@@ -22,6 +24,7 @@ from sktopo._training.objective import (
 )
 from sktopo._training.seeds import seeded_initialisation
 from sktopo._training.strength import LAM_MODES, Fixed
+from sktopo.augment import augment_batch
 from sktopo.grid import Grid, sheet_shape
 from sktopo.losses.reading import unit_responses, unit_weights
 from sktopo.losses.registry import DEFAULTS, make_loss
@@ -192,15 +195,17 @@ def set_strength(objective, estimator, network):
     kind = LAM_MODES[estimator.lam_mode]
     if not objective.terms or type(objective.strength) is kind:
         return
-    objective.strength = kind()
     layer = objective.terms[0].layer
     weight = getattr(network.get_submodule(layer), "weight", None)
-    if kind is not Fixed and not getattr(weight, "requires_grad", False):
+    trained = isinstance(weight, nn.Parameter) and weight.requires_grad
+    if kind is not Fixed and not trained:
         raise ValueError(
             f"lam_mode={estimator.lam_mode!r} compares gradients at the weights of the "
-            f"first of the topo_layers, {layer!r}, which has none that are trained. "
-            f"Name a layer that has first, or use lam_mode='fixed'."
+            f"first of the topo_layers, {layer!r}, which has none that are trained "
+            f"(frozen ones, and those that a parametrization computes, are not). Name "
+            f"a layer that has first, or use lam_mode='fixed'."
         )
+    objective.strength = kind()
 
 
 def make_net(estimator, module, objective, seeds, optimizer=None):
@@ -234,7 +239,6 @@ def make_net(estimator, module, objective, seeds, optimizer=None):
         shuffling=torch.Generator().manual_seed(seeds.shuffling),
         augmentation=torch.Generator().manual_seed(seeds.augmentation),
         image_shape=estimator.image_shape_,
-        value_range=estimator.pixel_range_,
         structure=structure_of(estimator),
         split_seed=seeds.split,
     ).initialize()
@@ -262,7 +266,10 @@ def configure(net, estimator):
         weight = getattr(net.module_.get_submodule(term.layer), "weight", None)
         if weight is not None and term.layer not in net.initial_norms:
             net.initial_norms[term.layer] = weight.detach().norm().item()
-    net.augment = estimator.augment
+    net.augment = None
+    if estimator.augment is not None:  # skorch takes a module for a part of the net
+        net.augment = partial(augment_batch, estimator.augment)
+    net.value_range = estimator.pixel_range_
     net.module_.dropout = estimator.dropout
     net.batch_size = estimator.batch_size
     device = torch.device(net.device)

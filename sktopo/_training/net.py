@@ -27,17 +27,12 @@ from sktopo._training.callbacks import (
 from sktopo._training.data import Batches, ImageDataset
 from sktopo._training.devices import resolve_device
 from sktopo._training.objective import outputs_of
-from sktopo.augment import augment_batch
 
 OPTIMIZERS = {
     "adam": {"optimizer": torch.optim.Adam},
     "adamw": {"optimizer": torch.optim.AdamW},
     "sgd": {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9},
 }
-
-
-# What nets of older versions lack.
-_ADDED = {"augment": None, "value_range": None, "initial_norms": {}, "best_epoch": None}
 
 
 def optimizer_settings(optimizer):
@@ -126,7 +121,8 @@ class TopographicNet(ClassifierMixin, NeuralNet):
             state = {**state, "device": "cpu"}
         if "augmentation" not in state:  # of a version without it
             generator = torch.Generator().manual_seed(state["split_seed"])
-            state = {**_ADDED, "augmentation": generator, **state}
+            added = {"augment": None, "initial_norms": {}, "best_epoch": None}
+            state = {**added, "augmentation": generator, **state}
         with plain_modes():
             super().__setstate__(state)
         self.module, self.criterion = self.module_, self.criterion_
@@ -171,8 +167,7 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         module, objective = self.module_, self.criterion_
         images = inputs["images"]
         if self.augment is not None:
-            given = self.augmentation, self.value_range
-            images = augment_batch(self.augment, images, *given)
+            images = self.augment(images, self.augmentation, self.value_range)
         with outputs_of(module, objective.read_layers) as outputs:
             answers = self._answers(images)
         loss, parts = objective(module, outputs, answers, targets, inputs["weights"])

@@ -151,12 +151,25 @@ def test_lam_and_its_meaning_can_change_as_training_goes_on(quick, digits):
     assert clf.history_["lam"].iloc[-1] == 0.5
 
 
+def normed(image_shape):
+    """A backbone whose weights are computed of others."""
+    convolution = nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 6, 3))
+    return nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 @pytest.mark.parametrize("mode", MEASURED)
-def test_a_first_layer_without_trained_weights(mode, quick, digits):
-    quick.set_params(topo_loss="as", lam_mode=mode, topo_layers="backbone.3")
+@pytest.mark.parametrize(
+    ("backbone", "layer"), [("lenet", "backbone.3"), (normed, "backbone.0")]
+)
+def test_a_first_layer_without_trained_weights(mode, backbone, layer, quick, digits):
+    quick.set_params(topo_loss="as", topo_layers=layer, backbone=backbone)
     X, y = digits[0][:50], digits[1][:50]
-    with pytest.raises(ValueError, match=r"'backbone\.3', which has none that are"):
-        quick.fit(X, y)
+    quick.set_params(warm_start=True, max_epochs=1).fit(X, y)
+    for _ in range(2):  # which leaves nothing behind
+        with pytest.raises(ValueError, match=f"'{layer}', which has none that are"):
+            quick.set_params(lam_mode=mode).fit(X, y)
+    quick.set_params(lam_mode="fixed").fit(X, y)
+    assert (quick.history_["lam"] == quick.lam).all()
 
 
 def test_an_unknown_meaning(quick, digits):
