@@ -104,7 +104,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         standard deviation of its training images.
     augment : "default", callable or None, default=None
         Changes of training images, drawn anew in each step from `random_state`:
-        "default" shifts, mirrors, brightens and sharpens them
+        "default" shifts and mirrors them, and changes brightness and contrast
         (`sktopo.augment.default_augmentation`). A callable, such as
         ``sktopo.augment.WhiteNoise(0.1)``, is given each batch, a float32 tensor
         (n, C, H, W), and of the keyword arguments `generator` (a torch.Generator on the
