@@ -414,10 +414,11 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         The file holds weights, parameters, classes, image shape, pixel range, history
         and library versions, and no code: nothing in it is executed when it is loaded.
         The optimizer's state is left out (pickle, joblib and `copy.deepcopy` keep it),
-        and so are callbacks, `set_output` and requests for metadata. A backbone or loss
-        of your own is recorded by name. The file is written beside its place and then
-        moved there: an old file is replaced whole or not at all. What is written is
-        read back in memory first, and must give the same state and answers.
+        and so are callbacks, `set_output` and requests for metadata. A backbone, loss,
+        augmentation or optimizer of your own is recorded by name. The file is written
+        beside its place and then moved there: an old file is replaced whole or not at
+        all. What is written is read back in memory first, and must give the same state
+        and answers.
 
         Parameters
         ----------
