@@ -72,7 +72,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         responses at all positions are further images); units of other layers than the
         grid stand on the sheet of `sktopo.grid.sheet_shape`.
     loss_params : dict, default=None
-        Further settings of the loss, such as ``{"factor": (2, 2)}`` for "laplacian".
+        Further settings of the loss, such as ``{"factor": (2, 2)}`` for "laplacian",
+        the same for all layers.
     distance : str, default=None
         What "ws" and "as" compare by, a name in `sktopo.losses.DISTANCES`. None:
         the loss's own default, Euclidean for WS and correlation for AS. Other losses
@@ -83,7 +84,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         8 or 4 neighbours.
     wrap : bool, default=False
         Whether the grid is a torus: its first and last rows, and columns, are
-        neighbours. Measures follow it.
+        neighbours; so for the sheets of other layers. Measures follow it.
     backbone : str or callable, default="auto"
         What comes before the grid layer: a name in `sktopo.networks.BACKBONES`, or
         "auto", which is "lenet" for images of under 64 pixels in height and width, else
