@@ -15,7 +15,7 @@ from torch.nn import functional as F
 def default_augmentation(
     images: Tensor, *, generator: torch.Generator, value_range: tuple[float, float]
 ) -> Tensor:
-    """Shift, mirror, brighten and sharpen each image of a batch by chance.
+    """Change place, side, brightness and contrast of each image by chance.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class WhiteNoise:  # numpydoc ignore=PR02
 
     Parameters
     ----------
-    level : float
+    level : float, default=0.1
         Standard deviation, as a share of the range of values.
 
     Examples

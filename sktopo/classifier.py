@@ -72,7 +72,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         responses at all positions are further images); units of other layers than the
         grid stand on the sheet of `sktopo.grid.sheet_shape`.
     loss_params : dict, default=None
-        Further settings of the loss, such as ``{"factor": (2, 2)}`` for "laplacian".
+        Further settings of the loss, such as ``{"factor": (2, 2)}`` for "laplacian",
+        the same for all layers.
     distance : str, default=None
         What "ws" and "as" compare by, a name in `sktopo.losses.DISTANCES`. None:
         the loss's own default, Euclidean for WS and correlation for AS. Other losses
@@ -83,7 +84,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         8 or 4 neighbours.
     wrap : bool, default=False
         Whether the grid is a torus: its first and last rows, and columns, are
-        neighbours. Measures follow it.
+        neighbours; so for the sheets of other layers. Measures follow it.
     backbone : str or callable, default="auto"
         What comes before the grid layer: a name in `sktopo.networks.BACKBONES`, or
         "auto", which is "lenet" for images of under 64 pixels in height and width, else
@@ -104,7 +105,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         standard deviation of its training images.
     augment : "default", callable or None, default=None
         Changes of training images, drawn anew in each step from `random_state`:
-        "default" shifts, mirrors, brightens and sharpens them
+        "default" shifts and mirrors them, and changes brightness and contrast
         (`sktopo.augment.default_augmentation`). A callable, such as
         ``sktopo.augment.WhiteNoise(0.1)``, is given each batch, a float32 tensor
         (n, C, H, W), and of the keyword arguments `generator` (a torch.Generator on the
@@ -414,10 +415,11 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         The file holds weights, parameters, classes, image shape, pixel range, history
         and library versions, and no code: nothing in it is executed when it is loaded.
         The optimizer's state is left out (pickle, joblib and `copy.deepcopy` keep it),
-        and so are callbacks, `set_output` and requests for metadata. A backbone or loss
-        of your own is recorded by name. The file is written beside its place and then
-        moved there: an old file is replaced whole or not at all. What is written is
-        read back in memory first, and must give the same state and answers.
+        and so are callbacks, `set_output` and requests for metadata. A backbone, loss,
+        augmentation or optimizer of your own is recorded by name. The file is written
+        beside its place and then moved there: an old file is replaced whole or not at
+        all. What is written is read back in memory first, and must give the same state
+        and answers.
 
         Parameters
         ----------

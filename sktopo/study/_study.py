@@ -41,10 +41,10 @@ class TopographicStudy(BaseEstimator):
     estimator : TopographicCNNClassifier, default=None
         What all conditions have in common. None: the classifier's defaults. For the
         paper's networks see `sktopo.replication.protocol`.
-    topo_losses : sequence of {"ws", "as", "as_untransposed"} or callable, \
+    topo_losses : sequence of str or callable, \
             default=("ws", "as", "as_untransposed")
-        Conditions by their spatial loss, each at every lam. The condition "control",
-        without spatial loss, is always there.
+        Conditions by their spatial loss, as the estimator's `topo_loss`, each at every
+        lam. The condition "control", without spatial loss, is always there.
     lams : sequence of float, default=(0.1, 0.3, 0.5, 1, 2, 3)
         Weights of the spatial loss.
     n_seeds : int, default=10
