@@ -16,6 +16,8 @@ ROOM = 512 * 2**20  # beyond what is taken when all is imported
 PREPARE = f"""
 import resource, sys, warnings
 warnings.simplefilter("error")
+# two kinds of image, which one number tells apart
+warnings.filterwarnings("ignore", "Units of a topographic layer all respond alike")
 import numpy as np
 import torch
 torch.set_num_threads(1)

@@ -65,9 +65,9 @@ MODULES = {"backbone": network, "topo_loss": SharedLoss}
 
 def test_all_factories_are_looked_at():
     constraints = TopographicCNNClassifier._parameter_constraints
-    assert set(SHARED) == {
-        name for name, kinds in constraints.items() if callable in kinds
-    }
+    made = {name for name, kinds in constraints.items() if callable in kinds}
+    # an augmentation is used as it is, and an optimizer made of a class
+    assert set(SHARED) == made - {"augment", "optimizer"}
 
 
 @pytest.fixture(params=SHARED)

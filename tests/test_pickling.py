@@ -46,6 +46,9 @@ def test_training_goes_on_as_without_the_copy(way, optimizer, quick, digits):
     assert not np.array_equal(fresh.grid_weights_, quick.grid_weights_)
 
 
+BEFORE_LAYERS = ("distance", "neighborhood")
+
+
 def as_pickled_before(clf, **changed):
     """What a model is made of stood beside its net, and its objective had no terms."""
     net = clf.net_
@@ -53,9 +56,10 @@ def as_pickled_before(clf, **changed):
     clf._split_seed = net.split_seed
     net.structure, net.split_seed = None, 0
     objective = net.criterion_
-    (term,) = objective.terms
-    del objective.terms, objective.task
-    objective.lam = term.lam
+    objective.key = tuple(getattr(clf, n) for n in ("topo_loss", *BEFORE_LAYERS))
+    del objective.terms, objective.task, objective.strength
+    for name in ("augmentation", "augment", "value_range", "initial_norms"):
+        delattr(net, name)
     return pickle.dumps(clf)
 
 

@@ -170,7 +170,6 @@ def test_value_ranges(scale, standardize, topo_loss):
     X = (X.astype(float) * factor + offset).astype(np.float32)
     settings = {"standardize": standardize, "topo_loss": topo_loss, "lam": 0.1}
     settings |= {"max_epochs": 30, "lr": 0.02, "grid_shape": (3, 3), "dropout": 0.1}
-    settings["batch_size"] = 12
     clf = classifier(**settings)
     error = ""
     with warnings.catch_warnings(record=True) as caught:

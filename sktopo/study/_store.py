@@ -28,6 +28,7 @@ from sktopo._files import (
     write_atomically,
 )
 from sktopo._measures.results import COLUMNS
+from sktopo._saving import GIVEN
 from sktopo._warn import warn_user
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.study._kept import read_kept
@@ -376,11 +377,7 @@ class Store:
         return manifest
 
     def load_model(self, cell, settings, cls=TopographicCNNClassifier):
-        given = {
-            name: settings[name]
-            for name in ("backbone", "topo_loss")
-            if callable(settings.get(name))
-        }
+        given = {name: settings[name] for name in GIVEN if callable(settings.get(name))}
         self._has_folder(cell)
         return cls.load(self.path(cell, MODEL), **given)
 
