@@ -146,13 +146,12 @@ def train(estimator, images, epochs, going_on, task, n_outputs):
             net = estimator.net_
         else:
             net = _new_net(estimator, images.X, task, n_outputs)
-        grid = estimator.grid_shape, estimator.neighborhood, estimator.wrap
-        estimator.grid_ = Grid(*grid)
         configure(net, estimator)
         train_set, valid_set = _split(estimator, images, net.split_seed)
         _check_single_images(net, train_set)
         if epochs == "auto":
             epochs = auto_epochs(len(train_set), estimator.batch_size)
+        n_before = len(net.history)
         try:
             net.train(train_set, valid_set, epochs)
         except KeyboardInterrupt:
@@ -165,6 +164,10 @@ def train(estimator, images, epochs, going_on, task, n_outputs):
                 f"and lr={estimator.lr:g}. Lower lam or lr, or look for extreme values "
                 f"in X or in the sample weights."
             ) from None
+        finally:
+            if len(net.history) > n_before:
+                grid = estimator.grid_shape, estimator.neighborhood, estimator.wrap
+                estimator.grid_ = Grid(*grid)
     estimator.net_ = net
 
 

@@ -28,7 +28,12 @@ from sktopo._labels import decode_labels, encode_labels
 from sktopo._modes import plain_modes
 from sktopo._sklearn_private import validate_params
 from sktopo._training import CrossEntropy, Objective, Seeds, seeded_initialisation
-from sktopo._training.making import make_net, make_objective, structure_of
+from sktopo._training.making import (
+    has_asked_terms,
+    make_net,
+    make_objective,
+    structure_of,
+)
 from sktopo.grid import Grid
 from sktopo.networks import Head, make_network
 
@@ -124,13 +129,21 @@ def _check_readable(estimator, tensors, document):
         differences = _differences(estimator, again)
     except Exception as error:  # the user's own modules may fail in any way
         differences = f"{error or type(error).__name__}"
-    if differences:
-        raise ValueError(
-            f"This model cannot be saved, since its file would not give it back: "
-            f"{differences.rstrip('.')}. Undo what was done to its modules since the "
-            f"fit (as torch.nn.utils.parametrize.remove_parametrizations and "
-            f"torch.nn.utils.prune.remove do), or keep the model by pickle."
+    if not differences:
+        return
+    advice = (
+        "Undo what was done to its modules since the fit (as torch.nn.utils."
+        "parametrize.remove_parametrizations and torch.nn.utils.prune.remove do)"
+    )
+    if not has_asked_terms(estimator.net_.criterion_, estimator):
+        advice = (
+            "Set back the parameters of the spatial loss (topo_loss, lam, lam_mode, "
+            "topo_layers, loss_params), which were changed since the fit"
         )
+    raise ValueError(
+        f"This model cannot be saved, since its file would not give it back: "
+        f"{differences.rstrip('.')}. {advice}, or keep the model by pickle."
+    )
 
 
 def _differences(estimator, again):
@@ -244,13 +257,20 @@ def _encode(name, value):
     if isinstance(value, NotLoaded):
         return {"callable": value.name}
     encoded = encode(value, name)
-    if name not in GIVEN and '"callable"' in json.dumps(encoded):
+    if name not in GIVEN and _names_callable(encoded):
         raise TypeError(
             f"{name} holds a callable, which a file cannot hold. Give the loss as a "
             f"functools.partial that holds it (topo_loss=...), or keep the model by "
             f"pickle."
         )
     return encoded
+
+
+def _names_callable(encoded):
+    if isinstance(encoded, dict):
+        parts = encoded.values()
+        return "callable" in encoded or any(_names_callable(part) for part in parts)
+    return isinstance(encoded, list) and any(map(_names_callable, encoded))
 
 
 def _plain_numbers(epoch):

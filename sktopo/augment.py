@@ -48,7 +48,8 @@ def default_augmentation(
 def _draw(n_numbers, images, generator):
     """Numbers from 0 to 1 for each image."""
     shape = (n_numbers, len(images), 1, 1, 1)
-    return torch.rand(shape, generator=generator, device="cpu").to(images.device)
+    drawn = torch.rand(shape, generator=generator, dtype=images.dtype, device="cpu")
+    return drawn.to(images.device)
 
 
 def _shift(images, generator):

@@ -121,7 +121,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
         Learning rate. The paper's networks are trained with 1e-3.
     optimizer : {"adam", "adamw", "sgd"} or class, default="adam"
         The optimizer; "sgd" has a momentum of 0.9. Also a subclass of
-        `torch.optim.Optimizer`, or a `functools.partial` of one.
+        `torch.optim.Optimizer` but LBFGS, or a `functools.partial` of one, without
+        `lr` and `weight_decay`.
     weight_decay : float, default=0.0
         The optimizer's weight decay.
     early_stopping : bool, default=False

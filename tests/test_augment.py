@@ -151,6 +151,18 @@ def test_training_is_repeatable_and_prediction_untouched(kind, quick, digits):
     np.testing.assert_array_equal(first.pixel_range_, plain.pixel_range_)
 
 
+@each_kind
+def test_the_default_dtype_changes_nothing(kind):
+    images = torch.full((3, 1, 4, 4), 8.0)
+    wanted = augment_batch(KINDS[kind], images, generator(), RANGE)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = augment_batch(KINDS[kind], images, generator(), RANGE)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found, wanted)
+
+
 class Halve(nn.Module):
     """A module, as torchvision's transforms are; it changes images in place."""
 

@@ -192,6 +192,39 @@ def test_what_is_no_optimizer(quick, digits):
             quick.set_params(optimizer=wrong).fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "error", "message"),
+    [
+        (partial(torch.optim.SGD, lr=0.1), ValueError, "gives lr, .* Set lr=0.1 there"),
+        (partial(torch.optim.SGD, weight_decay=1e-2), ValueError, "weight_decay=0.01"),
+        (torch.optim.LBFGS, TypeError, "computes the loss several times a step"),
+    ],
+)
+def test_what_no_optimizer_is_given(optimizer, error, message, quick, digits):
+    with pytest.raises(error, match=message):
+        quick.set_params(optimizer=optimizer).fit(digits[0][:50], digits[1][:50])
+
+
+@pytest.mark.parametrize("settings", [{"fused": False}, {"foreach": True}])
+def test_an_optimizer_need_not_be_fused(settings, quick, digits):
+    quick.set_params(optimizer=partial(torch.optim.Adam, **settings), max_epochs=1)
+    quick.fit(digits[0][:50], digits[1][:50])
+    (group,) = quick.net_.optimizer_.param_groups
+    assert not group["fused"]
+    assert group["foreach"] == settings.get("foreach")
+
+
+def test_a_warm_start_that_fails_at_once_changes_nothing(quick, digits):
+    X, y = digits[0][:100], digits[1][:100]
+    quick.set_params(warm_start=True, early_stopping=True, max_epochs=1).fit(X, y)
+    grid, best = quick.grid_, quick.best_epoch_
+    quick.set_params(wrap=True)
+    for wrong in ({"topo_layers": "none"}, {"topo_layers": None, "lr": 1e30}):
+        with pytest.raises(ValueError, match=r"is no layer|finite"):
+            quick.set_params(**wrong).fit(X, y)
+        assert (quick.grid_, quick.best_epoch_) == (grid, best)
+
+
 class Plain(torch.optim.Optimizer):
     """An optimizer without weight decay."""
 

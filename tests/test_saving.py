@@ -273,6 +273,25 @@ def test_what_a_loss_learned_is_kept(model, digits, path):
         load(path, topo_loss=WeightSimilarity)
 
 
+@pytest.mark.parametrize("changed", [{"lam": 0.0}, {"lam_mode": "matched"}])
+def test_a_loss_that_was_changed_since_the_fit(changed, model, digits, path):
+    X, y = digits
+    clf = TopographicCNNClassifier(**{**model.get_params(), "lam_mode": "calibrated"})
+    clf.fit(X[:100], y[:100]).set_params(**changed)
+    with pytest.raises(ValueError, match=r"Set back .* \(topo_loss, lam, lam_mode"):
+        clf.save(path)
+    clf.set_params(lam=1.0, lam_mode="calibrated").save(path)
+
+
+def test_words_are_no_callables(model, digits, path):
+    clf = copy.deepcopy(model).set_params(class_weight={"callable": 1.0})
+    clf.save(path)
+    assert load(path).class_weight == {"callable": 1.0}
+    clf.set_params(loss_params={"of": [max]})
+    with pytest.raises(TypeError, match="loss_params holds a callable"):
+        clf.save(path)
+
+
 def test_optimizers_of_torch_are_found_again(model, digits, path):
     X, y = digits
     clf = TopographicCNNClassifier(

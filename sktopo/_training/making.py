@@ -189,6 +189,13 @@ def _terms_key(estimator):
     return estimator.topo_loss, {n: describe(v, n) for n, v in settings.items()}
 
 
+def has_asked_terms(objective, estimator):
+    """Whether an objective has the spatial terms that the parameters now ask for."""
+    kind = LAM_MODES[estimator.lam_mode] if objective.terms else Fixed
+    same = type(objective.strength) is kind
+    return same and objective.key == _terms_key(estimator)
+
+
 def set_strength(objective, estimator, network):
     """Give an objective the lam that an estimator asks for, and what it means."""
     objective.lam = float(estimator.lam)

@@ -34,6 +34,9 @@ OPTIMIZERS = {
     "sgd": {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9},
 }
 
+# Settings of optimizers that torch does not take together with a fused step.
+_NEVER_FUSED = ("foreach", "differentiable")
+
 
 def optimizer_settings(optimizer):
     """What skorch is told of an optimizer.
@@ -51,7 +54,9 @@ def optimizer_settings(optimizer):
     Raises
     ------
     TypeError
-        If it is no optimizer.
+        If it is no optimizer, or one that computes the loss itself.
+    ValueError
+        If a partial gives what the estimator has a parameter for.
     """
     settings = OPTIMIZERS.get(optimizer, {"optimizer": optimizer})
     kind = getattr(settings["optimizer"], "func", settings["optimizer"])
@@ -60,8 +65,23 @@ def optimizer_settings(optimizer):
             f"optimizer must be one of {sorted(OPTIMIZERS)}, a subclass of "
             f"torch.optim.Optimizer, or a functools.partial of one; got {optimizer!r}."
         )
+    if issubclass(kind, torch.optim.LBFGS):
+        raise TypeError(
+            f"optimizer={optimizer!r} computes the loss several times a step, and "
+            f"dropout and augmentations draw anew each time. Use one that needs one "
+            f"gradient a step."
+        )
+    given = getattr(settings["optimizer"], "keywords", {})
+    if twice := [name for name in ("lr", "weight_decay") if name in given]:
+        raise ValueError(
+            f"optimizer={optimizer!r} gives {twice[0]}, which is a parameter of the "
+            f"estimator too. Set {twice[0]}={given[twice[0]]!r} there, and leave it "
+            f"out of the partial."
+        )
     known = inspect.signature(settings["optimizer"]).parameters
-    return {**settings, **({"optimizer__fused": True} if "fused" in known else {})}
+    if "fused" in known and not given.keys() & {"fused", *_NEVER_FUSED}:
+        settings = {**settings, "optimizer__fused": True}
+    return settings
 
 
 def _as_it_is(batch):
@@ -247,7 +267,7 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         An interruption is raised again, after the net has gone back to the end of its
         last finished epoch; so is an error. Callbacks stop the training as in skorch.
         """
-        self.max_epochs, self.best_epoch = epochs, None
+        self.max_epochs, n_before = epochs, len(self.history)
         self.train_split = None if valid_set is None else predefined_split(valid_set)
         keeper = dict(self.callbacks_)["last_epoch"]
         try:
@@ -258,10 +278,12 @@ class TopographicNet(ClassifierMixin, NeuralNet):
                 if not self._stopped_early():
                     raise
             self.notify("on_train_end", X=train_set, y=None)
-            if OWN_EARLY_STOPPING in dict(self.callbacks_):
-                self.best_epoch = dict(self.callbacks_)[OWN_EARLY_STOPPING].best_epoch_
+            stopping = dict(self.callbacks_).get(OWN_EARLY_STOPPING)
+            self.best_epoch = None if stopping is None else stopping.best_epoch_
         except BaseException:
             keeper.restore(self)
+            if len(self.history) > n_before:
+                self.best_epoch = None
             raise
         finally:
             keeper.forget()

@@ -381,7 +381,8 @@ def _check_factory(layer, factory):
             f"terms[{layer!r}]={factory!r} is no loss; those with a name are "
             f"{sorted(LOSSES)}."
         )
-    if isinstance(factory, nn.Module) or not callable(LOSSES.get(factory, factory)):
+    known = isinstance(factory, str) or callable(factory)
+    if isinstance(factory, nn.Module) or not known:
         raise TypeError(
             f"terms[{layer!r}] must be a loss class, a partial of one, a name of "
             f"LOSSES, or a list of them; got {factory!r}."

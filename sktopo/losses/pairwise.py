@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
@@ -29,11 +31,14 @@ class _Places:
                 self.points, lengths = self.points / steps, lengths / steps
             self.periods = lengths if wrap else None
             return
+        if isinstance(positions, Tensor):
+            positions = positions.detach().cpu().numpy()
         try:
             self.points = np.array(positions, dtype=np.float64)
         except (TypeError, ValueError):
             raise _wrong_positions(positions, grid) from None
-        if self.points.ndim != 2 or len(self.points) != grid.n_units:
+        shape = self.points.shape
+        if len(shape) != 2 or shape[0] != grid.n_units or not shape[1]:
             raise _wrong_positions(positions, grid)
         if not np.isfinite(self.points).all():
             raise ValueError("positions must be finite; got nan or infinite ones.")
@@ -241,12 +246,13 @@ class SpatialCorrelation(_PairLoss):
             self._hold_target()
             return
         nearest = self._places.nearest()
-        if not nearest <= radius < float("inf"):
+        known = isinstance(radius, Real) and not isinstance(radius, bool)
+        if not known or not nearest <= radius < float("inf"):
             raise ValueError(
                 f"radius must be None, or a distance that reaches from a unit to "
                 f"another: {nearest:.3g} or more here; got {radius!r}."
             )
-        if seed < 0:
+        if not isinstance(seed, Integral) or seed < 0:
             raise ValueError(f"seed must be an integer of at least 0; got {seed!r}.")
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 

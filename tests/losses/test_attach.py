@@ -992,3 +992,8 @@ def test_a_prime_number_of_channels_only_warns():
     assert [w.filename for w in caught] == [__file__]
     model(images())
     topo(model)  # once
+
+
+def test_a_list_within_a_list_of_losses():
+    with pytest.raises(TypeError, match=r"terms\['0'\] must be .*got \['ws'\]"):
+        TopographicLoss({"0": [["ws"]]})

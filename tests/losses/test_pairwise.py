@@ -443,3 +443,28 @@ def test_descriptions_are_short():
     places = np.zeros((12, 3))
     assert "array of shape (12, 3)" in repr(InverseDistance((3, 4), places))
     assert "radius=2" in repr(SpatialCorrelation((3, 4), radius=2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_positions_as_a_tensor(dtype):
+    positions = torch.rand((6, 3), generator=torch.Generator().manual_seed(0))
+    positions = positions.to(dtype).requires_grad_()
+    x = torch.randn((9, 6), generator=torch.Generator().manual_seed(1))
+    for kind in (SpatialCorrelation, InverseDistance):
+        found = kind((2, 3), positions=positions)(x)
+        assert found == kind((2, 3), positions=positions.detach().numpy())(x)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"positions": np.zeros((6, 0))}, r"positions must be .*\(6, 0\)"),
+        ({"radius": "2"}, "radius must be None, or a distance"),
+        ({"radius": True}, "radius must be None, or a distance"),
+        ({"radius": 2, "seed": 1.5}, "seed must be an integer"),
+        ({"radius": 2, "seed": None}, "seed must be an integer"),
+    ],
+)
+def test_settings_of_the_wrong_kind(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SpatialCorrelation((2, 3), **settings)
