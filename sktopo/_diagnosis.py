@@ -71,22 +71,23 @@ def warn_of_failures(estimator, X):
     X : ndarray or LazyImages
         Its checked training images.
     """
-    if not _is_judged(estimator, len(X)):
+    if not _is_judged(estimator):
         return
     n_images = int(np.clip(_MOST_VALUES // estimator.n_features_in_, 2, N_IMAGES))
     images = X[np.unique(np.linspace(0, len(X) - 1, n_images).astype(int))]
     constant = _find_one_answer(estimator, images) if is_classifier(estimator) else None
     found = find_cheats(estimator, images)
     if constant is not None:
-        what = "; ".join(finding.what for finding in [constant, *found])
+        what = ". ".join(finding.what for finding in [constant, *found])
         found = [Finding(what, constant.advice)]
     for finding in found:
         warn_user(f"{finding.what}. {finding.advice}", ConvergenceWarning)
 
 
-def _is_judged(estimator, n_images):
-    last, lam = estimator.net_.history[-1], estimator.lam
-    n_steps = estimator.n_iter_ * max(1, n_images // estimator.batch_size)
+def _is_judged(estimator):
+    history, lam = estimator.net_.history, estimator.lam
+    last = history[-1]
+    n_steps = sum(epoch.get("train_batch_count", 0) for epoch in history)
     topo_loss = last.get("lam", lam) * last.get("topo_loss", 0)
     return n_steps >= FEWEST_STEPS or topo_loss > 10 * last["task_loss"]
 
@@ -99,8 +100,9 @@ def _find_one_answer(classifier, images):
         found.update(best.tolist())
         if len(found) > 1:
             return None
+    answer = classifier.classes_[[found.pop()]].tolist()[0]
     return Finding(
-        f"The trained model predicts {classifier.classes_[found.pop()]!r} for each of "
+        f"The trained model predicts {answer!r} for each of "
         f"{len(images)} training images looked at",
         f"Use a smaller lam (now {classifier.lam:g}), another lr (now "
         f"{classifier.lr:g}), or train for more epochs (now {classifier.n_iter_}).",

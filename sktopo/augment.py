@@ -177,6 +177,7 @@ def augment_batch(
             found = tuple(changed.shape)
         raise ValueError(
             f"augment must give a tensor of the shape of the images, "
-            f"{tuple(images.shape)}; {augment!r} gave {found}."
+            f"{tuple(images.shape)}; {augment!r} gave {found}. Give a callable on a "
+            f"batch, such as WhiteNoise(0.1), not its class."
         )
     return changed.float()

@@ -114,6 +114,11 @@ def _make_loss(estimator, grid_shape, seed):
             f"{twice[0]!r}]={own[twice[0]]!r} say the same thing twice. Give one of "
             f"them."
         )
+    if own.get("wrap", estimator.wrap) != estimator.wrap:
+        raise ValueError(
+            f"loss_params['wrap']={own['wrap']!r} is not the grid's: give "
+            f"wrap={own['wrap']!r} itself, so that measures follow it."
+        )
     return make_loss(estimator.topo_loss, grid_shape, seed, own, **settings)
 
 
@@ -122,11 +127,12 @@ def _topographic_layers(estimator, network):
     given = GRID if estimator.topo_layers is None else estimator.topo_layers
     if isinstance(given, str):
         given = [given]
-    if not isinstance(given, Mapping):
-        given = dict.fromkeys(given, 1.0)
+    pairs = given.items() if isinstance(given, Mapping) else [(n, 1.0) for n in given]
     layers = {}
-    for name, weight in given.items():
+    for name, weight in pairs:
         found = find_layer(network, name, "topo_layers")
+        if found in layers:
+            raise ValueError(f"topo_layers names the layer {found!r} twice.")
         if not isinstance(weight, Real) or not 0 < weight < math.inf:
             raise ValueError(
                 f"topo_layers[{name!r}]={weight!r} is no weight of a layer: give a "

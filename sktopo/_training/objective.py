@@ -161,8 +161,9 @@ class Objective(nn.Module):
             if torch.is_grad_enabled() and not value.requires_grad:
                 raise ValueError(
                     f"The spatial loss of the layer {term.layer!r} would change "
-                    f"nothing: all that it depends on is frozen (requires_grad=False). "
-                    f"Let the layer be trained, or leave it out of topo_layers."
+                    f"nothing: all that it depends on is frozen (requires_grad=False), "
+                    f"or the loss itself passes no gradient. Let the layer be trained, "
+                    f"or leave it out of topo_layers."
                 )
 
     def _whole(self, values):

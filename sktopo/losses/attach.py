@@ -349,7 +349,8 @@ class TopographicLoss(nn.Module):
 
     def extra_repr(self) -> str:  # numpydoc ignore=GL08
         terms = ", ".join(f"{term.layer}: {term.name}" for term in self._terms)
-        return f"{terms}; lam={self.lam}, conv={self.conv!r}, {self.reduction!r}"
+        settings = f"lam={self.lam}, conv={self.conv!r}, reduction={self.reduction!r}"
+        return f"{terms}; {settings}"
 
 
 def _read_terms(terms):

@@ -66,10 +66,12 @@ class _Places:
 
 
 def _wrong_positions(positions, grid):
-    got = positions if isinstance(positions, str) else f"shape {np.shape(positions)}"
+    got = repr(positions)
+    if not isinstance(positions, str):
+        got = f"shape {np.shape(positions)}"
     return ValueError(
         f"positions must be 'grid', 'unit_square' or an array of shape (n_units, d) "
-        f"with {grid.n_units} units, for a grid of {grid.shape}; got {got!r}."
+        f"with {grid.n_units} units, for a grid of {grid.shape}; got {got}."
     )
 
 

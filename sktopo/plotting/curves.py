@@ -547,4 +547,4 @@ def _set_lams(ax, places):
         ax.set_xticks(at, [f"{lam:g}" for lam in places])
         ax.minorticks_off()
         ax.set_xlim(at[0] / 1.4, at[-1] * 1.4)
-    ax.set_xlabel("weight of the spatial loss, lam")
+    ax.set_xlabel("strength of the spatial loss, lam")

