@@ -296,15 +296,21 @@ def _find_shrinking(estimator, terms):
 
 
 def _feels_scale(loss, shape):
-    """Whether a loss has another value for vectors of the same directions."""
+    """Whether a loss has another value for vectors of the same directions.
+
+    One of the user's own that cannot read random vectors is taken to have none.
+    """
     if loss.source == "activations":
         shape = (32, shape[0])
     vectors = torch.from_numpy(np.random.default_rng(0).standard_normal(shape))
     vectors = vectors.float()
     for tensor in (*loss.parameters(), *loss.buffers()):
         vectors = vectors.to(tensor.device)
-    with torch.no_grad():
-        values = [float(loss(scale * vectors)) for scale in (1, 3)]
+    try:
+        with torch.no_grad():
+            values = [float(loss(scale * vectors)) for scale in (1, 3)]
+    except Exception:  # whatever it raises
+        return False
     return not np.isclose(*values, rtol=1e-3, atol=1e-6)
 
 

@@ -342,7 +342,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             validate_params(self)
             images = _labelled_images(self, X, y, sample_weight, reset=not going_on)
             self._train(images, self.max_epochs, going_on)
-            warn_of_failures(self, images.X)
+        warn_of_failures(self, images.X)
         return self
 
     def partial_fit(

@@ -772,6 +772,14 @@ def test_divergence_is_an_error(quick, digits):
         quick.set_params(lr=1e30, max_epochs=10).fit(X, y)
 
 
+def test_a_warning_that_is_made_an_error_leaves_the_model(quick, digits):
+    X, y = digits
+    quick.set_params(lam=1e15, max_epochs=1)
+    with pytest.raises(ConvergenceWarning):  # warnings are errors here
+        quick.fit(X[:300], y[:300])
+    assert quick.n_iter_ == 1
+
+
 def test_constant_predictions_are_not_silent(quick, digits):
     X, y = digits
     with pytest.warns(ConvergenceWarning, match=r"smaller lam \(now 1e\+15\)"):

@@ -134,7 +134,7 @@ def test_a_torus_is_the_grids(quick, few):
     quick.set_params(loss_params={"wrap": True})
     with pytest.raises(ValueError, match="give wrap=True itself"):
         quick.fit(*few)
-    quick.set_params(wrap=True).fit(*few)
+    quick.set_params(wrap=True, loss_params=None).fit(*few)
 
 
 def test_settings_of_a_loss(quick, few):
