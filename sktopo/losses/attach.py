@@ -67,9 +67,10 @@ class TopographicLoss(nn.Module):
     lam : float or dict of str to float, default=1.0
         The weight of all terms, or of those of each layer, all layers named. It may be
         set anew between steps.
-    grid_shapes : dict of str to tuple of (int, int), default=None
+    grid_shapes : dict of str to tuple of (int, int) or Grid, default=None
         Rows and columns by layer, where the rule is not wanted: units stand row-major
-        on the most square sheet that there is, `sktopo.grid.sheet_shape`.
+        on the most square sheet that there is, `sktopo.grid.sheet_shape`. A `Grid`
+        gives its neighbourhood, and its torus, too.
     conv : {"pooled", "per_image", "units"}, default="pooled"
         How losses read the responses of a convolution (n, C, ...). "pooled": channels
         are units, positions are further images. "per_image": channels are units,
@@ -157,7 +158,7 @@ class TopographicLoss(nn.Module):
         terms: Mapping[str, str | Callable | list],
         lam: float | Mapping[str, float] = 1.0,
         *,
-        grid_shapes: Mapping[str, tuple[int, int]] | None = None,
+        grid_shapes: Mapping[str, tuple[int, int] | Grid] | None = None,
         conv: str = "pooled",
         reduction: str = "sum",
     ):
@@ -170,7 +171,7 @@ class TopographicLoss(nn.Module):
         _check_choice("reduction", reduction, REDUCTIONS)
         self.lam = lam
         self.grid_shapes = {
-            layer: Grid(shape).shape for layer, shape in (grid_shapes or {}).items()
+            layer: Grid.of(shape) for layer, shape in (grid_shapes or {}).items()
         }
         self.conv = conv
         self.reduction = reduction
@@ -251,7 +252,9 @@ class TopographicLoss(nn.Module):
         if term.source is None:  # a function, which is asked
             known = n_units is not None
             term.source = (
-                _make(term, sheet_shape(n_units)).source if known else "activations"
+                _make(term, Grid(sheet_shape(n_units))).source
+                if known
+                else "activations"
             )
         if term.source == "weights" and n_units is None:
             read_layer(term.source, layer, term.layer, None, self.conv)  # raises
@@ -260,15 +263,16 @@ class TopographicLoss(nn.Module):
 
     def _loss(self, term, n_units):
         """The loss of a term, made for so many units unless it is there."""
-        shape = self.grid_shapes.get(term.layer)
-        if shape is not None and math.prod(shape) != n_units:
+        grid = self.grid_shapes.get(term.layer)
+        if grid is not None and grid.n_units != n_units:
             raise ValueError(
-                f"grid_shapes[{term.layer!r}]={shape} has {math.prod(shape)} units, "
+                f"grid_shapes[{term.layer!r}]={grid.shape} has {grid.n_units} units, "
                 f"but {n_units} are read of the layer. Give a shape of so many, or "
                 f"none, for the most square sheet."
             )
         if term.n_units != n_units:
-            self.losses[term.key] = _make(term, shape or sheet_shape(n_units))
+            grid = Grid(sheet_shape(n_units)) if grid is None else grid
+            self.losses[term.key] = _make(term, grid)
             term.n_units = n_units
         return self.losses[term.key]
 
@@ -398,10 +402,11 @@ def _bare(factory):
     return factory
 
 
-def _make(term, grid_shape):
+def _make(term, grid):
     """Make the loss of a term; errors name the layer."""
+    settings = {"neighborhood": grid.neighborhood, "wrap": grid.wrap}
     try:
-        made = make_loss(term.factory, grid_shape)
+        made = make_loss(term.factory, grid.shape, **settings)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"The layer {term.layer!r}: {error}") from error

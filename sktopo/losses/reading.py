@@ -166,8 +166,16 @@ def loss_value(loss: nn.Module, read: Tensor, name: str) -> Tensor:
     Raises
     ------
     ValueError
-        If the loss gives no single number.
+        If the loss gives no single number, or compares responses over more images than
+        there are.
     """
+    least = getattr(loss, "min_images", 1)
+    if loss.source == "activations" and read.shape[-2] < least:
+        raise ValueError(
+            f"{type(loss).__name__} of the layer {name!r} compares responses over "
+            f"{least} images or more (positions of a convolution count); got "
+            f"{read.shape[-2]}. Give larger batches."
+        )
     if read.dtype != torch.float64:
         read = read.float()
     with torch.autocast(read.device.type, enabled=False):

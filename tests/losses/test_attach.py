@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from sktopo.grid import Grid
 from sktopo.losses import (
     ActivationSimilarity,
     LaplacianPyramid,
@@ -238,6 +239,25 @@ def test_grid_shapes():
     assert found["conv:ws"] == (2, 3)
     assert found["fc:WeightSimilarity"] == (2, 6)
     assert found["relu:as"] == (1, 6)
+
+
+def test_a_grid_gives_its_torus():
+    grid = Grid((3, 4), "von_neumann", wrap=True)
+    topo = TopographicLoss({"fc": "ws"}, grid_shapes={"fc": grid}).attach(Net())
+    (loss,) = topo.losses.values()
+    assert loss.grid == grid
+    with pytest.raises(TypeError, match=r"'fc'.*no setting neighborhood and no wrap"):
+        TopographicLoss({"fc": "laplacian"}, grid_shapes={"fc": grid}).attach(Net())
+
+
+def test_one_image_is_too_few_to_compare_responses():
+    topo = TopographicLoss({"fc": "as"}).attach(model := Net())
+    model(images()[:1])
+    with pytest.raises(ValueError, match=r"'fc' compares responses over 2.*got 1"):
+        topo(model)
+    topo = TopographicLoss({"conv": "as"}).attach(model)
+    model(images()[:1])  # positions are further images
+    topo(model)
 
 
 def test_names_of_several_losses_of_one_layer():
