@@ -391,9 +391,9 @@ def test_a_radius_over_the_edge_of_a_torus():
     ("positions", "message"),
     [
         ("mm", "got 'mm'"),
-        (np.zeros((11, 2)), r"got 'shape \(11, 2\)'"),
-        (np.zeros(12), r"got 'shape \(12,\)'"),
-        ([["a"] * 2] * 12, r"got 'shape \(12, 2\)'"),
+        (np.zeros((11, 2)), r"got shape \(11, 2\)"),
+        (np.zeros(12), r"got shape \(12,\)"),
+        ([["a"] * 2] * 12, r"got shape \(12, 2\)"),
         (np.full((12, 2), np.nan), "finite"),
     ],
 )
