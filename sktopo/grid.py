@@ -9,6 +9,7 @@ from numbers import Integral
 
 import numpy as np
 
+from sktopo._numbers import check_name
 from sktopo._warn import warn_user
 
 __all__ = ["NEIGHBORHOODS", "Grid", "sheet_shape"]
@@ -95,12 +96,7 @@ class Grid:  # numpydoc ignore=PR02
 
     def __post_init__(self):
         object.__setattr__(self, "shape", _check_grid_shape(self.shape))
-        if self.neighborhood not in NEIGHBORHOODS:
-            raise ValueError(
-                f"neighborhood must be one of {sorted(NEIGHBORHOODS)}; "
-                f"got {self.neighborhood!r}."
-            )
-
+        check_name("neighborhood", self.neighborhood, NEIGHBORHOODS)
         if not isinstance(self.wrap, bool | np.bool_):
             raise ValueError(f"wrap must be True or False; got {self.wrap!r}.")
         object.__setattr__(self, "wrap", bool(self.wrap))

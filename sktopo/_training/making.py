@@ -26,7 +26,7 @@ from sktopo._training.seeds import seeded_initialisation
 from sktopo._training.strength import LAM_MODES, Fixed
 from sktopo.augment import augment_batch
 from sktopo.grid import Grid, sheet_shape
-from sktopo.losses.reading import unit_responses, unit_weights
+from sktopo.losses.reading import channel_count, unit_responses, unit_weights
 from sktopo.losses.registry import DEFAULTS, make_loss
 from sktopo.networks import GRID, auto_backbone, own_copy
 
@@ -148,7 +148,7 @@ def _topographic_layers(estimator, network):
 
 
 def count_units(network, layers, image_shape):
-    """Numbers of units of layers by name; a network that has others is run once.
+    """Numbers of units of layers by name; the network is run if one does not say it.
 
     Parameters
     ----------
@@ -169,8 +169,8 @@ def count_units(network, layers, image_shape):
     ValueError
         If a layer gives no units, or does not run.
     """
-    others = [layer for layer in layers if layer != GRID]
-    counts = {GRID: network.grid.out_features}
+    counts = {name: channel_count(network.get_submodule(name)) for name in layers}
+    others = [name for name, count in counts.items() if count is None]
     if not others:
         return counts
     device, training = network.mean.device, network.training

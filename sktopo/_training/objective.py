@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sktopo._training.strength import Fixed
-from sktopo.losses.reading import term_value
+from sktopo.losses.reading import loss_value, read_layer
 from sktopo.networks import GRID
 
 # What the spatial loss, and the weight that it had, are called in the history.
@@ -56,14 +56,12 @@ class Term:
 
     def value(self, network, outputs):
         """The loss, before it is weighted."""
-        layer, given = network.get_submodule(self.layer), [None]
-        if self.loss.source == "activations":
-            given = outputs[self.layer] or given  # which is an error
-        values = [
-            term_value(self.loss, layer, self.layer, output, conv="pooled")
-            for output in given
-        ]
-        return sum(values[1:], values[0]) / len(values)
+        source, name = self.loss.source, self.layer
+        layer, given = network.get_submodule(name), [None]
+        if source == "activations":
+            given = outputs[name] or given  # which is an error
+        read = [read_layer(source, layer, name, out, conv="pooled") for out in given]
+        return sum(loss_value(self.loss, part, name) for part in read) / len(read)
 
 
 class Objective(nn.Module):
@@ -145,15 +143,13 @@ class Objective(nn.Module):
         values = [term.value(network, outputs) for term in self.terms]
         if self.training:
             self._check_trained(values)
+        topo = sum(term.weight * value for term, value in zip(self.terms, values))
         if self.training and self.strength.measures:
-            self._measure(network, task, values)
+            self._measure(network, task, topo)
         lam = self.lam * self.strength.factor
-        loss = task
-        for term, value in zip(self.terms, values):
-            loss = loss + lam * term.weight * value
         parts = {"task_loss": task, **dict(zip(self._term_names, values))}
-        parts = {**parts, TOPO_LOSS: self._whole(values)}
-        return loss, {**{k: v.item() for k, v in parts.items()}, LAM: lam}
+        parts = {**parts, TOPO_LOSS: topo}
+        return task + lam * topo, {**{k: v.item() for k, v in parts.items()}, LAM: lam}
 
     def _check_trained(self, values):
         """Raise a ValueError if a term is one that training cannot change."""
@@ -166,16 +162,11 @@ class Objective(nn.Module):
                     f"or leave it out of topo_layers."
                 )
 
-    def _whole(self, values):
-        """The spatial loss of all terms, each by its weight."""
-        weighted = [t.weight * v for t, v in zip(self.terms, values)]
-        return sum(weighted[1:], weighted[0])
-
-    def _measure(self, network, task, values):
+    def _measure(self, network, task, topo):
         """Let the strength know the gradients at the first term's layer."""
         weight = network.get_submodule(self.terms[0].layer).weight
         norms = []
-        for part in (task, self._whole(values)):
+        for part in (task, topo):
             found = [None]
             if part.requires_grad:
                 found = torch.autograd.grad(

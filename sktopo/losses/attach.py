@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sktopo._layers import find_layer, unwrap
+from sktopo._numbers import check_name
 from sktopo.grid import Grid, sheet_shape
 from sktopo.losses.outputs import ForwardPass
 from sktopo.losses.reading import CONVS, channel_count, loss_value, read_layer
@@ -21,8 +22,7 @@ from sktopo.losses.registry import LOSSES, make_loss
 
 
 def _sum(values):
-    first, *others = values.values()
-    return sum(others, first)
+    return sum(values.values())
 
 
 def _mean(values):
@@ -167,8 +167,8 @@ class TopographicLoss(nn.Module):
         layers = {term.layer: None for term in self._terms}
         _check_lam(lam, layers)
         _check_names("grid_shapes", grid_shapes or {}, layers)
-        _check_choice("conv", conv, CONVS)
-        _check_choice("reduction", reduction, REDUCTIONS)
+        check_name("conv", conv, CONVS)
+        check_name("reduction", reduction, REDUCTIONS)
         self.lam = lam
         self.grid_shapes = {
             layer: Grid.of(shape) for layer, shape in (grid_shapes or {}).items()
@@ -323,7 +323,7 @@ class TopographicLoss(nn.Module):
             if loss.training != training:
                 loss.train(training)
             values.append(loss_value(loss, read, term.layer))
-        return sum(values[1:], values[0]) / len(values)
+        return sum(values) / len(values)
 
     def _lam(self, layer):
         return self.lam[layer] if isinstance(self.lam, Mapping) else self.lam
@@ -446,11 +446,6 @@ def _check_names(parameter, given, layers):
             f"{parameter} names {unknown}, which are no layers of terms; those are "
             f"{list(layers)}."
         )
-
-
-def _check_choice(parameter, value, choices):
-    if value not in choices:
-        raise ValueError(f"{parameter} must be one of {[*choices]}; got {value!r}.")
 
 
 def _remove(forward_pass, handles):

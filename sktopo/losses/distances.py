@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from sktopo._numbers import check_name
 from sktopo.losses.vectors import least_magnitude, unit_vectors
 
 # Vectors of more values are taken in blocks of so many, which a cache holds.
@@ -320,25 +321,6 @@ DISTANCES = {
 }
 
 
-def check_distance(distance: str) -> None:
-    """Raise a ValueError unless this is the name of a distance.
-
-    Parameters
-    ----------
-    distance : str
-        A name of `DISTANCES`.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    if distance not in DISTANCES:
-        raise ValueError(
-            f"distance must be one of {sorted(DISTANCES)}; got {distance!r}."
-        )
-
-
 def neighbor_distance(
     vectors: Tensor, edges: Tensor, distance: str = "euclidean"
 ) -> Tensor:
@@ -368,7 +350,7 @@ def neighbor_distance(
     ValueError
         If the distance is unknown.
     """
-    check_distance(distance)
+    check_name("distance", distance, DISTANCES)
     return pair_distance(vectors, Pairs(edges), distance)
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sktopo._numbers import check_name
 from sktopo.grid import Grid
 from sktopo.losses.vectors import unit_rows, unit_vectors
 
@@ -89,11 +90,7 @@ class LaplacianPyramid(nn.Module):
     ):
         super().__init__()
         self.grid = Grid(grid_shape)
-        if interpolation not in INTERPOLATIONS:
-            raise ValueError(
-                f"interpolation must be one of {sorted(INTERPOLATIONS)}; "
-                f"got {interpolation!r}."
-            )
+        check_name("interpolation", interpolation, INTERPOLATIONS)
         self.factor = _check_factor(factor, self.grid.shape)
         self.interpolation = interpolation
         for name, matrix in self._resizers().items():

@@ -9,6 +9,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
+from sktopo._numbers import check_name
 from sktopo.grid import Grid
 from sktopo.losses.vectors import unit_rows, unit_vectors
 
@@ -122,6 +123,23 @@ class _PairLoss(nn.Module):
         self.positions = (
             positions if isinstance(positions, str) else self._places.points
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_units)
+            Responses to a batch of images.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss over pairs of units.
+        """
+        rows = unit_rows(self, x)
+        with torch.autocast(rows.device.type, enabled=False):
+            return self._of_rows(rows)
 
     def _hold_target(self):
         target = self._target(self._places.points)
@@ -241,8 +259,7 @@ class SpatialCorrelation(_PairLoss):
         seed: int = 0,
     ):
         super().__init__(grid_shape, "grid" if positions is None else positions, wrap)
-        if form not in FORMS:
-            raise ValueError(f"form must be one of {sorted(FORMS)}; got {form!r}.")
+        check_name("form", form, FORMS)
         self.form, self.radius, self.seed = form, radius, seed
         if radius is None:
             self._hold_target()
@@ -258,27 +275,14 @@ class SpatialCorrelation(_PairLoss):
             raise ValueError(f"seed must be an integer of at least 0; got {seed!r}.")
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_units)
-            Responses to a batch of images.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss over the pairs of all units, or of those that were drawn.
-        """
-        rows = unit_rows(self, x)
-        with torch.autocast(rows.device.type, enabled=False):
-            if self.radius is None:
-                return self._compare(rows, self._target_of_all(rows))
-            near = self._neighborhood()
-            target = self._target(self._places.points[near]).to(rows)
-            rows = rows.index_select(0, torch.from_numpy(near).to(rows.device))
-            return self._compare(rows, target)
+    def _of_rows(self, rows):
+        """The loss over the pairs of all units, or of those that are drawn."""
+        if self.radius is None:
+            return self._compare(rows, self._target_of_all(rows))
+        near = self._neighborhood()
+        target = self._target(self._places.points[near]).to(rows)
+        rows = rows.index_select(0, torch.from_numpy(near).to(rows.device))
+        return self._compare(rows, target)
 
     def _neighborhood(self):
         """Indices of the units around one that is drawn."""
@@ -421,28 +425,15 @@ class InverseDistance(_PairLoss):
         super().__init__(grid_shape, positions, wrap)
         self._squares = float(self._hold_target().square().sum())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_units)
-            Responses to a batch of images.
-
-        Returns
-        -------
-        Tensor of shape ()
-            Mean squared difference over the pairs of units.
-        """
-        rows = unit_rows(self, x)
-        with torch.autocast(rows.device.type, enabled=False):
-            units = unit_vectors(rows, centered=False)
-            # The square multiplied out, so that no array of all pairs is needed.
-            own = units.square().sum(dim=1)
-            squares = _sum_of_squared_products(units) - own.square().sum()
-            product = (units * (self._target_of_all(rows) @ units)).sum()
-            pairs = len(units) * (len(units) - 1)
-            return (squares - 2 * product + self._squares) / pairs
+    def _of_rows(self, rows):
+        """The mean squared difference."""
+        units = unit_vectors(rows, centered=False)
+        # The square multiplied out, so that no array of all pairs is needed.
+        own = units.square().sum(dim=1)
+        squares = _sum_of_squared_products(units) - own.square().sum()
+        product = (units * (self._target_of_all(rows) @ units)).sum()
+        pairs = len(units) * (len(units) - 1)
+        return (squares - 2 * product + self._squares) / pairs
 
     def extra_repr(self):  # numpydoc ignore=GL08
         return (

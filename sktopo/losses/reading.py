@@ -188,36 +188,4 @@ def loss_value(loss: nn.Module, read: Tensor, name: str) -> Tensor:
                 f"A spatial loss must return a single number; {type(loss).__name__} of "
                 f"the layer {name!r} gave {found}."
             )
-    total = sum(values[1:], values[0]).reshape(())
-    return total / len(values) if len(values) > 1 else total
-
-
-def term_value(
-    loss: nn.Module, module: nn.Module, name: str, output: Tensor | None, conv: str
-) -> Tensor:
-    """A spatial loss of a layer.
-
-    Parameters
-    ----------
-    loss : nn.Module
-        Its `source` says what it reads.
-    module : nn.Module
-        The layer.
-    name : str
-        Its name, for errors.
-    output : Tensor or None
-        What the layer gave in this forward pass, where that is read.
-    conv : {"pooled", "per_image", "units"}
-        As in `CONVS`.
-
-    Returns
-    -------
-    Tensor of shape ()
-        The value, before it is weighted.
-
-    Raises
-    ------
-    ValueError
-        If the layer does not give what the loss reads, or the loss no single number.
-    """
-    return loss_value(loss, read_layer(loss.source, module, name, output, conv), name)
+    return (sum(values) / len(values)).reshape(())

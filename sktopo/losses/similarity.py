@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sktopo._numbers import check_name
 from sktopo.grid import Grid
-from sktopo.losses.distances import Pairs, check_distance, pair_distance
+from sktopo.losses.distances import DISTANCES, Pairs, pair_distance
 from sktopo.losses.vectors import check_units
 
 
@@ -19,7 +20,7 @@ class _NeighborLoss(nn.Module):
     def __init__(self, grid_shape, distance, neighborhood, wrap):
         super().__init__()
         grid = Grid(grid_shape, neighborhood, wrap)
-        check_distance(distance)
+        check_name("distance", distance, DISTANCES)
         if not len(grid.edges):
             raise ValueError(
                 f"A grid of shape {grid.shape} has no neighbouring units, so it has no "

@@ -161,6 +161,19 @@ def _difference(values):
     }
 
 
+def _beside_control(values, control):
+    """Each outcome of an arm, and its difference from the control: a row an outcome.
+
+    Both are tables of outcomes by seed.
+    """
+    shown = ["mean", "low", "high", "n"]
+    own = mean_interval(values.to_numpy(dtype=float).T)[shown]
+    change = mean_interval((values - control).to_numpy(dtype=float).T)
+    own[["difference", "difference_low", "difference_high"]] = change[shown[:3]]
+    own.insert(0, "outcome", list(values.columns))
+    return own
+
+
 def _beats(found):
     return found["low"] > 0 and found["difference"] >= DELTA
 
@@ -295,24 +308,12 @@ def equal_smoothness(results: pd.DataFrame) -> pd.DataFrame:
     for level in LEVELS:
         for name in LOSSES:
             there = _at_level(models, name, level)[read]
-            values = mean_interval(there.to_numpy(dtype=float).T)
-            beside = mean_interval((there - control[read]).to_numpy(dtype=float).T)
-            for outcome, own, change in zip(
-                read, values.to_dict("records"), beside.to_dict("records")
-            ):
-                rows.append(
-                    {
-                        "level": level,
-                        "condition": name,
-                        "outcome": outcome,
-                        **{key: own[key] for key in ("mean", "low", "high", "n")},
-                        "n_undefined": len(there) - int(own["n"]),
-                        "difference": change["mean"],
-                        "difference_low": change["low"],
-                        "difference_high": change["high"],
-                    }
-                )
-    return pd.DataFrame(rows)
+            found = _beside_control(there, control[read])
+            found.insert(5, "n_undefined", len(there) - found["n"])
+            found.insert(0, "condition", name)
+            found.insert(0, "level", level)
+            rows.append(found)
+    return pd.concat(rows, ignore_index=True)
 
 
 def _at_level(models, name, level):
@@ -372,18 +373,8 @@ def overview(results: pd.DataFrame) -> pd.DataFrame:
     control = _arm(models, CONTROL)
     rows = []
     for (condition, lam), part in models.groupby(level=[0, 1], sort=False):
-        part = part.droplevel([0, 1])
-        own = mean_interval(part.to_numpy(dtype=float).T)
-        change = mean_interval((part - control).to_numpy(dtype=float).T)
-        change = change.rename(columns=lambda name: f"difference_{name}")
-        change = change.rename(columns={"difference_mean": "difference"})
-        own = own[["mean", "low", "high", "n"]]
-        change = change[["difference", "difference_low", "difference_high"]]
-        rows.append(
-            pd.concat([own, change], axis=1).assign(
-                condition=condition, lam=lam, outcome=list(part.columns)
-            )
-        )
-    table = pd.concat(rows, ignore_index=True)
-    first = ["condition", "lam", "outcome"]
-    return table[[*first, *table.columns.difference(first, sort=False)]]
+        found = _beside_control(part.droplevel([0, 1]), control)
+        found.insert(0, "lam", lam)
+        found.insert(0, "condition", condition)
+        rows.append(found)
+    return pd.concat(rows, ignore_index=True)

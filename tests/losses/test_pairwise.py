@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sktopo.losses import InverseDistance, SpatialCorrelation
-from sktopo.losses.reading import term_value
+from sktopo.losses.reading import loss_value, unit_responses
 from sktopo.losses.registry import make_loss
 
 RIVALS = np.load(Path(__file__).parents[1] / "oracles" / "rival_losses.npz")
@@ -118,7 +118,7 @@ def test_poli_and_colleagues_within_each_image(case):
     loss = factory((1, len(places)), positions=places)
     layer = nn.Conv2d(1, len(places), 1)
     found = value_and_norm(
-        lambda x: term_value(loss, layer, "conv", x, "per_image"),
+        lambda x: loss_value(loss, unit_responses(x, layer, "", "per_image"), ""),
         RIVALS[f"bootphon/{case}/activations"],
     )
     assert found == pytest.approx(RIVALS[f"bootphon/{case}"], abs=1e-9)
