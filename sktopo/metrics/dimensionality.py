@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sktopo._numbers import check_name
 from sktopo.metrics.activations import Activations
 
 __all__ = ["effective_dimensionality"]
@@ -61,8 +62,7 @@ def effective_dimensionality(
     >>> round(effective_dimensionality(X), 6)
     3.0
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {sorted(KINDS)}; got {kind!r}.")
+    check_name("kind", kind, KINDS)
     if matrix not in ("covariance", "correlation"):
         raise ValueError(
             f"matrix must be 'covariance' or 'correlation'; got {matrix!r}."

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from sktopo import metrics
 from sktopo._measures.tuning import eccentricity_of
+from sktopo._numbers import check_name
 from sktopo._subject import open_subject
 from sktopo.plotting._base import (
     as_label,
@@ -136,8 +137,7 @@ class RobustnessDisplay:
         ValueError
             If the kind is unknown.
         """
-        if kind not in _CURVES:
-            raise ValueError(f"kind must be one of {sorted(_CURVES)}; got {kind!r}.")
+        check_name("kind", kind, _CURVES)
         compute = _CURVES[kind]
         settings = {"random_state": random_state, **(settings or {})}
         if kind != "image":
