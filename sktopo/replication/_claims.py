@@ -5,12 +5,13 @@ Version 2 of the table; version 1's verdicts, for comparison, come from `VERSION
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pandas as pd
 
-from sktopo import datasets
 from sktopo._measures.results import write_parameter
+from sktopo.datasets import DATASETS
 from sktopo.replication._judging import (
     ACCURACY,
     NOT_TESTABLE,
@@ -28,8 +29,6 @@ from sktopo.replication._judging import (
 )
 from sktopo.study import StudyResults, TopographicStudy
 
-# What a study can have been run on; the last is a part of MNIST.
-DATASETS = (*datasets.DATASETS, "mnist_5000")
 LEAST_SEEDS = 6
 EXTENSION = "extension, Sander & Hasson's protocol (rook Moran's I)"
 CHOSE = "used to choose the loss"
@@ -348,7 +347,10 @@ TEXT = (
 
 
 def claims(
-    results: TopographicStudy | StudyResults, dataset: str | None = None
+    results: TopographicStudy | StudyResults,
+    dataset: str | None = None,
+    *,
+    without_seeds: Iterable[int] = (),
 ) -> pd.DataFrame:
     """Judge the paper's claims by tests that were fixed beforehand.
 
@@ -367,9 +369,12 @@ def claims(
         A study that was run, or what `sktopo.study.load_results` gives; anything else
         with a `table` and `seed_pairs` of theirs will do.
     dataset : str, default=None
-        What it was run on, a name in `sktopo.datasets.DATASETS`, or "mnist_5000", a
-        part of MNIST: the claims of image noise are about MNIST and CIFAR-10. None is
-        as "fashion_mnist".
+        What it was run on, a name in `sktopo.datasets.DATASETS`: the claims of image
+        noise are about CIFAR-10, and MNIST or its part "mnist_5000". None is as
+        "fashion_mnist".
+    without_seeds : iterable of int, default=()
+        Seeds that are left out, such as those of a pilot that the claims were fixed
+        after.
 
     Returns
     -------
@@ -383,7 +388,8 @@ def claims(
     Raises
     ------
     ValueError
-        On an unknown data set, or if a condition has a seed twice at one lam.
+        On an unknown data set, if a condition has a seed twice at one lam, or if no
+        seed is left.
     TypeError
         If `results` is no study and no results of one.
     """
@@ -397,6 +403,11 @@ def claims(
     table = results.results_ if is_study else results.table
     if "layer" in table:  # the paper's claims are about its grid
         table = table[table["layer"] == "grid"].drop(columns="layer")
+    left_out = list(without_seeds)
+    table = table[~table["seed"].isin(left_out)]
+    if table.empty:
+        raise ValueError(f"Without seeds {left_out} no model is left to judge by.")
+    pairs = pairs[~(pairs["first"].isin(left_out) | pairs["second"].isin(left_out))]
     return judge_all(table, pairs, dataset)
 
 

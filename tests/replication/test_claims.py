@@ -796,6 +796,20 @@ def test_claims_of_anything_that_has_results(rng):
     pd.testing.assert_frame_equal(found, wanted, check_exact=True)
 
 
+def test_seeds_that_were_looked_at_can_be_left_out(rng):
+    table, pairs = simulate(rng, LARGE)
+    study = SimpleNamespace(table=table, seed_pairs=lambda: pairs)
+    pilot = (100, 101, 102)
+    within = pairs["first"].isin(pilot) | pairs["second"].isin(pilot)
+    wanted = claims(table[~table["seed"].isin(pilot)], pairs[~within])
+    found = public_claims(study, without_seeds=pilot)
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+    tests = found[found["kind"] == "test"]
+    assert set(tests["n"]) == {table["seed"].nunique() - 3}
+    with pytest.raises(ValueError, match="no model is left"):
+        public_claims(study, without_seeds=table["seed"].unique())
+
+
 # ------------------------------------------------------------------ simulations
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,8 +13,8 @@ from sktopo.replication import __main__ as command
 from sktopo.replication import claims as judge
 from sktopo.replication import load, protocol
 from sktopo.replication._claims import judge_all as claims
-from sktopo.replication._protocol import OTHERS
-from sktopo.study import TopographicStudy
+from sktopo.replication._protocol import OTHERS, Protocol, protocol_of
+from sktopo.study import TopographicStudy, load_results
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +29,8 @@ def digits_for_fashion(monkeypatch):
         return load_digits_images(subset, return_X_y=return_X_y)
 
     monkeypatch.setitem(DATASETS, "fashion_mnist", fetch)
-    monkeypatch.setitem(OTHERS, "fashion_mnist", ("small", 1))
+    pilot = OTHERS["fashion_mnist"].pilot
+    monkeypatch.setitem(OTHERS, "fashion_mnist", Protocol(epochs=1, pilot=pilot))
 
 
 def arguments(*more, store="store"):
@@ -57,12 +59,40 @@ def test_the_full_study_is_planned_as_the_paper_is():
     assert (deep.backbone, deep.max_epochs) == ("deep", 30)
 
 
+def test_two_more_losses_are_shown_beside():
+    counts = protocol("fashion_mnist", extent="all").cells().groupby("condition").size()
+    assert counts.sum() == 150
+    assert counts[["as_squared_correlation", "inverse_distance"]].eq(10).all()
+    assert protocol("fashion_mnist", extent="main").cells().shape[0] == 100
+    with pytest.raises(ValueError, match=r"'main', 'paper', 'all'; got 'most'"):
+        protocol("fashion_mnist", extent="most")
+    own = protocol("fashion_mnist", conditions={"wide": {"grid_shape": (4, 30)}})
+    assert "wide" in set(own.cells()["condition"])
+
+
+def test_the_part_of_mnist_is_not_looked_at_twice():
+    study = protocol("mnist_5000")
+    cells = study.cells()
+    assert sorted(set(cells["seed"])) == list(range(103, 113))
+    assert len(cells) == 100
+    assert set(cells["condition"]) == {"control", "ws", "as", "as_untransposed"}
+    assert (study.estimator.max_epochs, study.estimator.lr) == (40, 3e-3)
+    X, y, X_test, y_test = load("mnist_5000")
+    assert X.shape == (4000, 1, 28, 28)
+    assert X_test.shape == (1000, 1, 28, 28)
+    assert np.bincount(y).tolist() == [400] * 10
+    assert np.bincount(y_test).tolist() == [100] * 10
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_data_set_has_its_protocol(name):
     """What the paper has not is trained as its MNIST, and a name of the command."""
-    estimator = protocol(name).estimator
-    wanted = OTHERS.get(name, ("small", 10))
-    assert (estimator.backbone, estimator.max_epochs) == wanted
+    estimator, wanted = protocol(name).estimator, protocol_of(name)
+    assert (estimator.backbone, estimator.max_epochs) == (
+        wanted.backbone,
+        wanted.epochs,
+    )
+    assert wanted == OTHERS.get(name, Protocol("small", 10, 1e-3, 0.8, "paper", 100))
     assert command.parse(["--dataset", name, "--store", "s"]).dataset == name
 
 
@@ -76,7 +106,7 @@ def test_dry_run_lists_and_trains_nothing(digits_for_fashion, tmp_path, capsys):
 
 
 def test_the_command_runs(digits_for_fashion, tmp_path, capsys):
-    more = ["--seeds", "1", "--lams", "1", "--main-conditions", "--jobs", "2"]
+    more = ["--seeds", "1", "--lams", "1", "--extent", "main", "--jobs", "2"]
     command.main(arguments(*more, store=tmp_path))
     out = capsys.readouterr().out
     assert "not testable" in out
@@ -84,6 +114,11 @@ def test_the_command_runs(digits_for_fashion, tmp_path, capsys):
     assert table.columns.tolist() == COLUMNS
     assert table["condition"].nunique() == 4
     assert "fashion mnist" in (tmp_path / "report.html").read_text()
+    table = judge(load_results(tmp_path), "fashion_mnist")
+    assert (tmp_path / "claims.csv").read_text() == table.to_csv(index=False)
+    assert (tmp_path / "seed_pairs.csv").exists()
+    # seed 100 is the pilot's, and alone
+    assert not (tmp_path / "claims_without_pilot.csv").exists()
 
 
 @pytest.mark.parametrize("option", ["--epochs", "--seeds"])

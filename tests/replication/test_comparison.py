@@ -214,7 +214,7 @@ def test_the_command_answers(few, tmp_path, capsys):
     ("wrong", "told"),
     [
         ("--comparison --lams 1", "--lams goes with --dataset only"),
-        ("--comparison --main-conditions", "--main-conditions goes with --dataset"),
+        ("--comparison --extent main", "--extent goes with --dataset"),
         ("--comparison --precision auto", "--precision goes with --dataset only"),
         ("--comparison --dataset mnist", "not allowed with"),
         ("--dataset mnist --backbone small", "--backbone goes with --comparison only"),
