@@ -212,7 +212,8 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
     References
     ----------
     Truong & Hasson, "Beyond topography: Topographic regularization improves robustness
-    and reshapes representations in convolutional neural networks", arXiv 2508.00043.
+    and reshapes representations in convolutional neural networks", Neurocomputing
+    (2026), doi 10.1016/j.neucom.2026.134496; arXiv 2508.00043.
 
     Examples
     --------
