@@ -11,6 +11,7 @@ from sktopo.replication import comparison
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 import comparison_page
+import texts
 
 DOCS = comparison_page.HERE
 
@@ -53,11 +54,11 @@ def test_the_page_is_made_of_them():
     ],
 )
 def test_numbers_as_the_page_writes_them(value, sign, text):
-    assert comparison_page.short(value, sign=sign) == text
+    assert texts.short(value, sign=sign) == text
 
 
 def test_tables_are_aligned():
-    found = comparison_page.table(["a", "long"], [("wide", 1), ("b", 22)])
+    found = texts.table(["a", "long"], [("wide", 1), ("b", 22)])
     assert found.splitlines() == [
         "==== ====",
         "a    long",

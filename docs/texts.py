@@ -1,0 +1,29 @@
+"""Numbers and tables as the pages made of results write them."""
+
+import numpy as np
+
+
+def short(value, digits=3, sign=False):
+    """A number as the page writes it: .848, -.05, 12.3."""
+    if np.isnan(value):
+        return "-"
+    digits = digits if abs(value) < 10 else 1
+    text = f"{value:{'+' * sign}.{digits}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def with_interval(row, value, low, high, sign=False):
+    ends = f"{short(row[low], sign=sign)}, {short(row[high], sign=sign)}"
+    return f"{short(row[value], sign=sign)} [{ends}]"
+
+
+def table(columns, rows):
+    """A simple table of reStructuredText."""
+    lines = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, cells)) for cells in zip(*lines)]
+    rule = " ".join("=" * width for width in widths)
+    texts = [
+        " ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+        for line in lines
+    ]
+    return "\n".join([rule, texts[0], rule, *texts[1:], rule])
