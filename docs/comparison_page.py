@@ -205,14 +205,14 @@ def draw(numbers, names):
         with drawing(None, (5.5, 4)) as ax:
             trade_off(numbers, names[0]).plot(ax)
         return ax.figure
-    n_columns = min(len(names), 3)
+    n_columns = 2
     n_rows = -(-len(names) // n_columns)
-    with drawing(None, (4 * n_columns, 3.4 * n_rows), (n_rows, n_columns)) as axes:
+    with drawing(None, (6, 2.5 * n_rows + 1.4), (n_rows, n_columns)) as axes:
         for ax, name in zip(axes.ravel(), names):
             trade_off(numbers, name).plot(ax)
             handles = ax.get_legend_handles_labels()
             ax.get_legend().remove()
-        style = {"ncols": n_columns + 1, "frameon": False, "fontsize": "small"}
+        style = {"ncols": 3, "frameon": False, "fontsize": "small"}
         ax.figure.legend(*handles, loc="outside lower center", **style)
     return ax.figure
 
@@ -286,7 +286,7 @@ def main():
     for name, outcomes in FIGURES.items():
         for which, numbers in comparisons.items():
             figure = draw(numbers, outcomes)
-            figure.savefig(FOLDER / f"{name}_{which}.png", dpi=110)
+            figure.savefig(FOLDER / f"{name}_{which}.png", dpi=140)
             close(figure)
 
 

@@ -4,10 +4,11 @@ import numpy as np
 
 
 def short(value, digits=3, sign=False):
-    """A number as the page writes it: .848, -.05, 12.3."""
+    """A number as the page writes it: .848, -.050, 12.3, .0023."""
     if np.isnan(value):
         return "-"
     digits = digits if abs(value) < 10 else 1
+    digits += 0 < abs(value) < 0.01
     text = f"{value:{'+' * sign}.{digits}f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 

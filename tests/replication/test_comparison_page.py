@@ -50,6 +50,8 @@ def test_the_page_is_made_of_them():
         (0.05, True, "+.050"),
         (1.5, False, "1.500"),
         (27.04, False, "27.0"),
+        (0.00234, False, ".0023"),
+        (0.0, True, "+.000"),
         (np.nan, False, "-"),
     ],
 )
