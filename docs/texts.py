@@ -14,6 +14,9 @@ def short(value, digits=3, sign=False):
 
 
 def with_interval(row, value, low, high, sign=False):
+    """A number and its interval, which one seed has not."""
+    if np.isnan(row[low]):
+        return short(row[value], sign=sign)
     ends = f"{short(row[low], sign=sign)}, {short(row[high], sign=sign)}"
     return f"{short(row[value], sign=sign)} [{ends}]"
 

@@ -59,6 +59,14 @@ def test_numbers_as_the_page_writes_them(value, sign, text):
     assert texts.short(value, sign=sign) == text
 
 
+def test_a_number_without_an_interval_stands_alone():
+    row = {"mean": 0.5, "low": 0.4, "high": 0.61}
+    assert texts.with_interval(row, "mean", "low", "high") == ".500 [.400, .610]"
+    row = dict.fromkeys(row, np.nan)
+    assert texts.with_interval(row | {"mean": 0.5}, "mean", "low", "high") == ".500"
+    assert texts.with_interval(row, "mean", "low", "high") == "-"
+
+
 def test_tables_are_aligned():
     found = texts.table(["a", "long"], [("wide", 1), ("b", 22)])
     assert found.splitlines() == [
