@@ -32,7 +32,7 @@ FOLDER = HERE / "comparison"
 LABELS = {
     "control": "control",
     "ws": "WS",
-    "ws_cosine": "WS, cosine",
+    "ws_cosine": "cosine WS",
     "as": "AS",
     "laplacian": "Laplacian",
     "spatial_correlation": "spatial correlation",
@@ -89,18 +89,30 @@ class Numbers:
         return with_interval(self._row(condition, lam, outcome), *columns, sign=True)
 
     def ahead_of_all(self):
-        """The short answer to question 1, in a sentence."""
+        """The short answer to question 1, in a sentence or two."""
         rows = self.simpler[self.simpler["reading"] == "ahead"]
         if rows.empty:
             return (
                 "No: under none of these perturbations is any of the losses ahead of "
                 "the control and of all simpler means"
             )
-        names = [OUTCOMES[name].label for name in PERTURBATIONS]
-        under = [OUTCOMES[name].label for name in rows["perturbation"].unique()]
-        others = [name for name in names if name not in under]
-        text = f"In part: under {' and '.join(under)} at least one loss is ahead"
-        return text + f"; not so under {', '.join(others)}" * bool(others)
+        under = rows.groupby("perturbation", sort=False)["condition"]
+        ahead = [
+            f"{' and '.join(map(self._with_smoothness, names))} under "
+            f"{OUTCOMES[name].label}"
+            for name, names in under
+        ]
+        others = [OUTCOMES[n].label for n in PERTURBATIONS if n not in under.groups]
+        none = f"; none is under {', '.join(others)}" if others else ""
+        return (
+            f"In part: ahead of the control and of all simpler means are "
+            f"{', and '.join(ahead)}{none}. The least p of these, by Holm's method, is "
+            f"{short(rows['p_holm'].min())}"
+        )
+
+    def _with_smoothness(self, condition):
+        moran = self._row(condition, STRENGTH, "morans_i")["mean"]
+        return f"{LABELS[condition]} (Moran's I {short(moran, 2)})"
 
     def answer(self, question):
         """How many rows of a question are read in each way, and which: a list."""
@@ -115,13 +127,18 @@ class Numbers:
         return "\n".join(lines)
 
     def _listed(self, rows):
-        return "; ".join(
-            f"{LABELS[row['condition']]} under "
-            f"{OUTCOMES[row['perturbation']].label.lower()}, "
-            f"{with_interval(row, 'difference', 'low', 'high', sign=True)} from "
-            f"{LABELS[row['rival']]}"
-            for row in rows.to_dict("records")
-        )
+        """Rows of one perturbation and rival together, by how far they are from it."""
+        lines = []
+        for (perturbation, rival), part in rows.groupby(
+            ["perturbation", "rival"], sort=False
+        ):
+            names = [LABELS[name] for name in part["condition"]]
+            told = "all losses" if len(names) == len(LOSSES) else ", ".join(names)
+            lines.append(
+                f"{told} under {OUTCOMES[perturbation].label}, "
+                f"{_range_or_interval(part)} from {LABELS[rival]}"
+            )
+        return "; ".join(lines)
 
     def question_table(self, question):
         """A row a condition and perturbation."""
@@ -175,6 +192,14 @@ class Numbers:
             ]
             rows.append((LABELS[condition], *cells, own["n"].iloc[0]))
         return table(["loss", *(OUTCOMES[n].label for n in names), "n"], rows)
+
+
+def _range_or_interval(rows):
+    """The difference of one row with its interval, or the differences' range."""
+    if len(rows) == 1:
+        return with_interval(rows.iloc[0], "difference", "low", "high", sign=True)
+    ends = rows["difference"].agg(["min", "max"])
+    return " to ".join(short(end, sign=True) for end in ends)
 
 
 # ------------------------------------------------------------------ figures
