@@ -49,4 +49,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(OLDEST) demo_output docs/_build docs/auto_examples docs/generated docs/api.rst docs/measures.rst
+	rm -rf $(VENV) $(OLDEST) demo_output docs/_build docs/auto_examples docs/generated docs/api.rst docs/guide/measures_list.rst
