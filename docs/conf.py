@@ -31,7 +31,6 @@ exclude_patterns = ["_build", "comparison", "replication"]
 suppress_warnings = [
     "ref.ref",  # scikit-learn's own, in inherited docstrings
     "ref.term",
-    "toc.empty_glob",  # pages that are made of results, where there are none
 ]
 
 html_theme = "pydata_sphinx_theme"

@@ -2,11 +2,11 @@
 
     python docs/inventories.py [FOLDER]
 
-writes them. With a folder, those of Python, pandas, SciPy and scikit-learn are taken from
-the ``objects.inv`` of Debian's packages python3-doc, python-pandas-doc, python-scipy-doc
-and python-sklearn-doc, which lie there as ``python.inv`` and so on: only the names that
-a page of ours can mean are kept. Of the other projects there is no such package: their
-files hold what is listed here. The site is built without a network.
+writes them. With a folder, those of Python, pandas, SciPy and scikit-learn are taken
+from the ``objects.inv`` of Debian's packages python3-doc, python-pandas-doc,
+python-scipy-doc and python-sklearn-doc, which lie there as ``python.inv`` and so on:
+only the names that a page of ours can mean are kept. Of the other projects there is no
+such package: their files hold what is listed here. The site is built without a network.
 """
 
 import sys

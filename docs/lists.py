@@ -9,7 +9,6 @@ import sys
 import sktopo
 from sktopo._measures.registry import GROUPS
 
-
 # The modules by topic, in the order of the page; one that is not named comes last.
 TOPICS = {
     "Estimators and measures": ["sktopo"],
