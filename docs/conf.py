@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # formulas without a network
     "numpydoc",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -42,6 +43,7 @@ html_sidebars = {"install": [], "getting_started": [], "faq": [], "cite": []}
 html_theme_options = {
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_end": [],
@@ -49,10 +51,12 @@ html_theme_options = {
 
 # Types stand in the sections of the docstrings; a signature has a line a parameter.
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 maximum_signature_line_length = 70
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # words that are no types
 numpydoc_xref_aliases = {
     "array-like": ":term:`sklearn:array-like`",
     "estimator": ":term:`sklearn:estimator`",

@@ -3,7 +3,7 @@
     python docs/first_picture.py
 
 trains a control and a topographic network on scikit-learn's digits, prints what they
-reach, and writes docs/_static/first.png. It takes about two minutes of one core.
+reach, and writes docs/_static/first.png. It takes less than a minute of one core.
 """
 
 from pathlib import Path
