@@ -28,6 +28,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
+default_role = "py:obj"
 exclude_patterns = ["_build", "comparison", "replication"]
 suppress_warnings = [
     "ref.ref",  # scikit-learn's own, in inherited docstrings
