@@ -57,7 +57,6 @@ LISTED = {
         ("function", "torch.compile", "generated/$.html"),
         ("function", "torch.compiler.reset", "generated/$.html"),
         ("function", "torch.save", "generated/$.html"),
-        ("function", "torch.export.export", "export.html"),
         ("function", "torch.set_num_threads", "generated/$.html"),
     ],
     "matplotlib": [

@@ -107,7 +107,8 @@ def measures_page():
         _title("The list of measures", "="),
         "`sktopo.measure` takes these groups of measures, each where it is given what "
         "the group needs; `sktopo.measure_activations` those that need no more than "
-        "activations, labels and weights. Rows are found by `sktopo.select_results`.",
+        "activations, labels and weights. Rows are found by `sktopo.select_results`. "
+        "Formulas, ranges, and how each can mislead: :doc:`measures`.",
     ]
     for group in GROUPS.values():
         needs = ", ".join(sorted(group.needs)) or "nothing"
