@@ -11,7 +11,7 @@ OLDEST := .venv-oldest
 export OMP_NUM_THREADS = 1
 export MPLBACKEND = agg
 
-.PHONY: demo test test-oldest lint bench docs clean
+.PHONY: demo test test-oldest lint bench docs docs-short clean
 
 demo: $(READY)
 	$(BIN)/python tools/run_example.py examples/plot_grid_search.py demo_output
@@ -38,9 +38,15 @@ bench: $(READY)
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/resnet.py
 
+# The site; warnings are errors. The gallery is run, which takes long.
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
-	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# The same with the pages of the gallery as they are written, without their results.
+docs-short: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -D plot_gallery=0 -b html docs docs/_build/short
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "sktopo needs Python 3.11 or newer: make PYTHON=/path/to/python"; exit 1; }
@@ -49,4 +55,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(OLDEST) demo_output docs/_build docs/auto_examples docs/generated docs/api.rst docs/measures.rst
+	rm -rf $(VENV) $(OLDEST) demo_output docs/_build docs/auto_examples docs/generated docs/api.rst docs/guide/measures_list.rst
