@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from sktopo import TopographicCNNClassifier
+from sktopo._training import CrossEntropy
 from sktopo._training.making import make_objective
 from sktopo.losses import LOSSES
 from sktopo.networks import resnet18_backbone
@@ -64,7 +65,7 @@ def contestants(backbone, X, y):
     found = {"none": steps_with(net.criterion_)}
     for name, settings in CONDITIONS.items():
         clf.set_params(distance=None, topo_layers=LAYERS).set_params(**settings)
-        objective = make_objective(clf, net.module_, seed=0)
+        objective = make_objective(clf, CrossEntropy(), net.module_, seed=0)
         found[name] = steps_with(objective)
     return found
 

@@ -46,6 +46,7 @@ from sktopo._training.making import (
     make_module,
     make_net,
     make_objective,
+    make_task,
 )
 from sktopo._units import unit_names
 from sktopo.augment import AUGMENTATIONS
@@ -426,6 +427,7 @@ def _train(estimator, images, epochs, going_on):
             _saving.check_loaded(estimator)
             check_structure(estimator)
             net = estimator.net_
+            net.criterion_.task = make_task(estimator)  # its settings may change
         else:
             net = _new_net(estimator, images.X)
         configure(net, estimator)
@@ -463,7 +465,7 @@ def _new_net(estimator, X):
     with seeded_initialisation(seeds.initialisation):
         dropout = torch.Generator().manual_seed(seeds.dropout)
         module = make_module(estimator, mean, std, dropout)
-        objective = make_objective(estimator, module, seeds.split)
+        objective = make_objective(estimator, make_task(estimator), module, seeds.split)
         return make_net(estimator, module, objective, seeds)
 
 

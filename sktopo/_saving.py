@@ -478,11 +478,12 @@ def _restore(estimator, file, document):
     if not bool((module.std > 0).all()):
         raise _BadFileError("a standard deviation of its images is not positive.")
     module.generator = torch.Generator().manual_seed(dropout)
+    task = make_task(estimator)
     if isinstance(estimator.topo_loss, NotLoaded):
-        objective = Objective(make_task(estimator))
+        objective = Objective(task)
     else:
         with seeded_initialisation(0):
-            objective = make_objective(estimator, module, split_seed)
+            objective = make_objective(estimator, task, module, split_seed)
         wanted = objective.state_dict()
         objective.load_state_dict(_read_tensors(file, "criterion", wanted))
     seeds = Seeds(0, shuffling, dropout, split_seed, augmentation)

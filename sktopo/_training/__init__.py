@@ -16,7 +16,7 @@ from sktopo._training.net import OPTIMIZERS, TopographicNet, probabilities
 from sktopo._training.objective import Objective, Term
 from sktopo._training.seeds import Seeds, draw_seeds, seeded_initialisation
 from sktopo._training.strength import LAM_MODES
-from sktopo._training.tasks import Contrast, CrossEntropy, import_supcon_loss
+from sktopo._training.tasks import Contrast, CrossEntropy, Task, import_supcon_loss
 
 __all__ = [
     "LAM_MODES",
@@ -30,6 +30,7 @@ __all__ = [
     "Objective",
     "Progress",
     "Seeds",
+    "Task",
     "Term",
     "TopographicNet",
     "auto_epochs",

@@ -109,13 +109,15 @@ def check_structure(estimator):
         )
 
 
-def make_objective(estimator, network, seed):
+def make_objective(estimator, task, network, seed):
     """The loss of a task plus the spatial terms that an estimator asks for.
 
     Parameters
     ----------
     estimator : estimator
         Its parameters say which.
+    task : Task
+        The task of the `Objective`.
     network : GridNetwork
         Has the layers; it is run once if other layers than the grid are asked for.
     seed : int
@@ -133,7 +135,7 @@ def make_objective(estimator, network, seed):
     TypeError
         If the loss cannot be made so.
     """
-    key, task = _terms_key(estimator), make_task(estimator)
+    key = _terms_key(estimator)
     if key is None:
         return Objective(task)
     layers = _topographic_layers(estimator, network)
@@ -318,8 +320,10 @@ def configure(net, estimator):
         group.update(settings)
     if net.criterion_.key != _terms_key(estimator):
         with seeded_initialisation(net.split_seed):
-            net.criterion_ = make_objective(estimator, net.module_, net.split_seed)
-    net.criterion_.task = make_task(estimator)
+            objective = make_objective(
+                estimator, net.criterion_.task, net.module_, net.split_seed
+            )
+        net.criterion_ = objective
     set_strength(net.criterion_, estimator, net.module_)
     net.criterion_.to(net.device)
     for term in net.criterion_.terms:

@@ -55,7 +55,7 @@ class Objective(nn.Module):
 
     Parameters
     ----------
-    task : nn.Module
+    task : Task
         One of `sktopo._training.tasks`.
     terms : sequence of Term, default=()
         Added in this order; their names differ.

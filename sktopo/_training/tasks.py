@@ -1,11 +1,4 @@
-"""Tasks: what a network is trained for, beside the spatial terms.
-
-A task is called with the network's answers to a batch, its targets and weights, and
-gives a number. `scores`, called in the same way on held-out images, gives those of
-`score_names`, of which more is better; early stopping looks at `stop_by`. The network
-is shown `n_views` changed copies of each batch, one after the other; by which of its
-`augmentations`, or by a callable, is the estimator's to say. A batch has `min_images`.
-"""
+"""Tasks: what a network is trained for, beside the spatial terms."""
 
 from __future__ import annotations
 
@@ -17,10 +10,36 @@ from torch.nn import functional as F
 from sktopo.augment import AUGMENTATIONS, VIEWS
 
 
-class CrossEntropy(nn.Module):
+class Task(nn.Module):
+    """Called with answers to a batch, its targets and weights, it gives a number.
+
+    Attributes
+    ----------
+    n_views : int
+        How many changed copies of a batch the network is shown, one after the other.
+    augmentations : dict
+        What may change it, by name.
+    min_images : int
+        Fewest images of a batch.
+    score_names : tuple of str
+        What `scores` gives.
+    stop_by, less_is_better : str, bool
+        What early stopping looks at.
+    """
+
+    n_views, augmentations = 1, AUGMENTATIONS
+    min_images = 1
+    score_names = ()
+    stop_by, less_is_better = "valid_loss", True
+
+    def scores(self, answers, targets, weights):
+        """The scores of a batch of held-out images, of which more is better."""
+        return {}
+
+
+class CrossEntropy(Task):
     """The task of a classifier: cross entropy of logits, weighted by image."""
 
-    n_views, min_images, augmentations = 1, 1, AUGMENTATIONS
     score_names = ("valid_accuracy",)
     stop_by, less_is_better = "valid_accuracy", False
 
@@ -28,12 +47,11 @@ class CrossEntropy(nn.Module):
         return (F.cross_entropy(logits, targets, reduction="none") * weights).mean()
 
     def scores(self, logits, targets, weights):
-        """The scores of a batch of held-out images, of which more is better."""
         correct = ((logits.argmax(dim=1) == targets) * weights).mean()
         return {"valid_accuracy": correct}
 
 
-class Contrast(nn.Module):
+class Contrast(Task):
     """The task of an encoder: views of one target near each other, others far apart.
 
     It is the loss of supervised contrastive learning. Where each image has a target of
@@ -45,9 +63,8 @@ class Contrast(nn.Module):
         What cosines of projections are divided by.
     """
 
-    n_views, min_images, augmentations = 2, 2, VIEWS
-    score_names = ()
-    stop_by, less_is_better = "valid_loss", True
+    n_views, augmentations = 2, VIEWS
+    min_images = 2
 
     def __init__(self, temperature):
         super().__init__()
@@ -55,10 +72,6 @@ class Contrast(nn.Module):
 
     def forward(self, projections, targets, weights):
         return self.loss(projections, targets.repeat(self.n_views))
-
-    def scores(self, projections, targets, weights):
-        """None: the loss itself says how well it goes."""
-        return {}
 
     @cached_property
     def loss(self):
