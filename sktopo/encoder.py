@@ -369,25 +369,31 @@ def _images_to_tell_apart(encoder, X, y, reset):
     """Check a training set; a model that begins (`reset`) learns what it looks like."""
     import_supcon_loss()  # or its error, before anything is done
     settings = {"reset": reset, "image_shape": encoder.image_shape}
-    if OBJECTIVES[encoder.objective]:
+    by_label = OBJECTIVES[encoder.objective]
+    if by_label:
         y = None if y is None else as_labels(y, warn=True)
         X, y = validate_images(encoder, X, y, **settings)
-        with np.errstate(invalid="ignore"):  # floats beyond integers are refused
-            check_classification_targets(y)
-        labels, targets = np.unique(y, return_inverse=True)
-        if len(labels) < 2:
-            raise ValueError(
-                f"objective={encoder.objective!r} needs images of at least two labels, "
-                f"to tell them apart; all {len(y)} have the label "
-                f'{labels.tolist()[0]!r}. Use objective="simclr" without labels.'
-            )
     else:
         X = validate_images(encoder, X, **settings)
-        targets = np.arange(len(X))
     if len(X) < 2:
         raise ValueError(
             f"{type(encoder).__name__} tells images apart, and needs two or more; got "
             f"n_samples={len(X)}."
         )
+    targets = _label_indices(encoder, y) if by_label else np.arange(len(X))
     weights = np.ones(len(X))
     return _estimator.TrainingImages(X, targets, weights, weights, ShuffleSplit)
+
+
+def _label_indices(encoder, y):
+    """Which of its labels each image has; they are two or more."""
+    with np.errstate(invalid="ignore"):  # floats beyond integers are refused
+        check_classification_targets(y)
+    labels, indices = np.unique(y, return_inverse=True)
+    if len(labels) < 2:
+        raise ValueError(
+            f"objective={encoder.objective!r} needs images of at least two labels, to "
+            f"tell them apart; all {len(y)} have the label {labels.tolist()[0]!r}. Use "
+            f'objective="simclr", which needs no labels.'
+        )
+    return indices
