@@ -27,7 +27,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sktopo import TopographicEncoder, measure
+from sktopo import TopographicEncoder, measure, select_results
 from sktopo.augment import RandomViews
 from sktopo.datasets import load_digits_images
 from sktopo.metrics import morans_i
@@ -107,31 +107,41 @@ inputs = {
     "SimCLR": FrozenEstimator(control),
     "SimCLR, WS": FrozenEstimator(encoder),
 }
+readers = {
+    "linear": LogisticRegression(max_iter=5000),
+    "neighbours": KNeighborsClassifier(3),
+}
 few = np.concatenate([np.flatnonzero(y == label)[:5] for label in range(10)])
 table = pd.DataFrame(index=list(inputs))
 for name, step in inputs.items():
     for n_labels, rows in ((len(few), few), (len(y), np.arange(len(y)))):
-        for reader in (LogisticRegression(max_iter=5000), KNeighborsClassifier(3)):
-            probe = make_pipeline(step, StandardScaler(), reader)
-            column = f"{type(reader).__name__[:8]}, {n_labels}"
-            score = probe.fit(X[rows], y[rows]).score(X_test, y_test)
-            table.loc[name, column] = score
+        for kind, reader in readers.items():
+            probe = make_pipeline(step, StandardScaler(), reader).fit(X[rows], y[rows])
+            table.loc[name, f"{kind}, {n_labels}"] = probe.score(X_test, y_test)
 print(f"accuracy by number of labels, n = {len(X_test)} test images, one seed")
 print(table.round(3).to_string())
 
 # %%
 # Measures
 # --------
-# All that needs no predictions is measured of an encoder as of a classifier.
+# All that needs no predictions is measured of an encoder as of a classifier: here how smooth
+# the maps are, how far units stand from each other that respond alike (1 is chance), and
+# how many units are experts of a digit, though no digit was ever named.
 
-wanted = {
-    "smoothness": "neighborhood=moore",
-    "localization": "above=0.5",
+asked = {
+    "morans_i": {"neighborhood": "moore"},
+    "distance_ratio": {"threshold": 0.5},
+    "n_experts": {},
 }
+table = pd.DataFrame(columns=list(asked))
 for name, model in {"SimCLR": control, "SimCLR, WS": encoder}.items():
-    found = measure(model, X_test, y_test, include=list(wanted))
-    print(f"\n{name}")
-    print(found.head(8).to_string(index=False))
+    found = measure(
+        model, X_test, y_test, include=["smoothness", "localization", "selectivity"]
+    )
+    for what, conditions in asked.items():
+        rows = select_results(found, what, **conditions)
+        table.loc[name, what] = rows["value"].sum()
+print(table.astype(float).round(3).to_string())
 plt.show()
 
 # %%
