@@ -356,14 +356,8 @@ class TopographicCNNClassifier(ClassifierMixin, _estimator.TopographicEstimator)
             As in `fit`; also without `classes` on the first call, on labels outside
             them, with early stopping, and with class_weight="balanced".
         """
-
-        def read(reset):
-            _check_class_weight(self)
-            known = None if classes is None else as_labels(classes)
-            check_partial_fit_first_call(self, known)
-            return _labelled_images(self, X, y, sample_weight, reset, self.classes_)
-
-        _estimator.partial_fit(self, read)
+        given = (X, y, sample_weight, classes)
+        _estimator.partial_fit(self, partial(_images_of_known_classes, self, *given))
         return self
 
     # -------------------------------------------------------- what was learned
@@ -501,10 +495,15 @@ def _class_weights(classifier, y, encoded):
     return weights
 
 
-def _check_class_weight(classifier):
-    """Raise a ValueError if class weights need to know all images."""
+def _images_of_known_classes(classifier, X, y, sample_weight, classes, reset):
+    """Check a part of a training set, for a model that was told its classes."""
     if classifier.class_weight == "balanced":
         raise ValueError(
             "partial_fit cannot use class_weight='balanced': it does not know how "
             "often each class is yet to come. Give a dict of class weights."
         )
+    if classes is not None:
+        classes = as_labels(classes)
+    check_partial_fit_first_call(classifier, classes)
+    known = classifier.classes_
+    return _labelled_images(classifier, X, y, sample_weight, reset, known)
