@@ -50,7 +50,7 @@ WANTED = {
 
 def probe(train, test, y, y_test):
     """Accuracy of a logistic regression, and the C that three folds chose."""
-    reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+    reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     search = GridSearchCV(reader, {"logisticregression__C": STRENGTHS}, cv=3)
     search.fit(train, y)
     return search.score(test, y_test), search.best_params_["logisticregression__C"]
