@@ -47,7 +47,7 @@ draw = torch.Generator().manual_seed(0)
 views = [make_views(shown, generator=draw, value_range=(0, 16)) for _ in range(2)]
 figure, axes = plt.subplots(3, 6, figsize=(7, 3.8), layout="constrained", num="views")
 for row, images, name in zip(axes, (shown, *views), ("image", "a view", "another")):
-    for ax, image in zip(row, images):
+    for ax, image in zip(row, images.numpy()):
         ax.imshow(image[0], cmap="gray_r", vmin=0, vmax=16)
         ax.set(xticks=[], yticks=[])
     row[0].set_ylabel(name)
