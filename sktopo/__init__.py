@@ -18,6 +18,7 @@ from sktopo import (
 )
 from sktopo._measures import measure, measure_activations, select_results, unit_table
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.encoder import TopographicEncoder
 from sktopo.frozen import FrozenNetwork
 from sktopo.transformers import GridActivations, ImageNoise
 
@@ -26,6 +27,7 @@ __all__ = [
     "GridActivations",
     "ImageNoise",
     "TopographicCNNClassifier",
+    "TopographicEncoder",
     "augment",
     "datasets",
     "frozen",

@@ -1,21 +1,36 @@
-"""What estimators that train a topographic network share: functions of an estimator."""
+"""What estimators that train a topographic network share: classifier and encoder."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from sktopo import _saving
+from sktopo._diagnosis import warn_of_failures
 from sktopo._files import name_backbone
-from sktopo._images import image_statistics
+from sktopo._forward import evaluate, warn_of_range
+from sktopo._images import image_statistics, validate_images
 from sktopo._modes import plain_modes
-from sktopo._sklearn_private import Interval, StrOptions, one_of, validate_params
+from sktopo._observed import observe_trained, sheet_of_trained
+from sktopo._sklearn_private import (
+    Interval,
+    StrOptions,
+    check_feature_names_in,
+    one_of,
+    validate_params,
+)
 from sktopo._training import (
     LAM_MODES,
     OPTIMIZERS,
@@ -28,13 +43,16 @@ from sktopo._training import (
 from sktopo._training.making import (
     check_structure,
     configure,
+    make_module,
     make_net,
     make_objective,
+    make_task,
 )
+from sktopo._units import unit_names
 from sktopo.augment import AUGMENTATIONS
 from sktopo.grid import NEIGHBORHOODS, Grid
 from sktopo.losses import DISTANCES, LOSSES
-from sktopo.networks import BACKBONES, auto_backbone, make_network
+from sktopo.networks import BACKBONES, GridHead, auto_backbone
 
 _FROM_ZERO = Interval(Real, 0, None, closed="left")
 _COUNT = Interval(Integral, 1, None, closed="left")
@@ -71,6 +89,225 @@ CONSTRAINTS = {
 }
 
 
+class TopographicEstimator(TransformerMixin, BaseEstimator):
+    """A network whose grid responds to images: what classifier and encoder both do."""
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        _open_old_pickle(self)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+    # ----------------------------------------------------------------- keeping
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fitted model to one .safetensors file.
+
+        The file holds weights, parameters, a classifier's classes, image shape, pixel
+        range, history and library versions, and no code: nothing in it is executed when
+        it is loaded.
+        The optimizer's state is left out (pickle, joblib and `copy.deepcopy` keep it),
+        and so are callbacks, `set_output` and requests for metadata. A backbone, loss,
+        augmentation or optimizer of your own is recorded by name. The file is written
+        beside its place and then moved there: an old file is replaced whole or not at
+        all. What is written is read back in memory first, and must give the same state
+        and answers.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write, by custom ending in ``.safetensors``.
+
+        Raises
+        ------
+        NotFittedError
+            Before the first epoch is finished.
+        ValueError
+            If a parameter is a RandomState instance or invalid, if what the model is
+            made of was changed since it was fitted, or if its modules were changed so
+            that the file would not give the same model back.
+        TypeError
+            If a parameter or a class label is of a kind that JSON cannot hold.
+        OSError
+            If the file cannot be written; an old one is as it was.
+
+        See Also
+        --------
+        load : The way back.
+        """
+        check_is_fitted(self)
+        validate_params(self)
+        check_structure(self)
+        _saving.save(self, path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike,
+        *,
+        backbone: Callable | None = None,
+        topo_loss: Callable | None = None,
+        augment: Callable | None = None,
+        optimizer: Callable | None = None,
+        callbacks: list | None = None,
+        device: str = "cpu",
+    ) -> TopographicEstimator:
+        """Read a model that `save` wrote, on any machine.
+
+        Answers and grid responses are those of the saved model, to the last bit on
+        the same machine and versions. Training goes on with a fresh optimizer.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        backbone : callable, default=None
+            The backbone, for a model that was trained with one of your own.
+        topo_loss : callable, default=None
+            The loss, for a model that was trained with one of your own. Without it the
+            model predicts, and cannot be trained on.
+        augment, optimizer : callable, default=None
+            In the same way; the optimizers of torch are found by their names.
+        callbacks : list of skorch callbacks, default=None
+            Callbacks of further training; those of the saved model are not kept.
+        device : str, default="cpu"
+            Where to predict and train, whatever the model was trained on.
+
+        Returns
+        -------
+        estimator
+            The fitted estimator, of the class that it is called on.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, is something else, holds a model of another kind,
+            does not fit together, or was written by a newer version; if a backbone is
+            missing, or another one than the model was trained with.
+        OSError
+            If there is no such file, or it cannot be read.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from sktopo import TopographicCNNClassifier
+        >>> from sktopo.datasets import load_digits_images
+        >>> X, y = load_digits_images(return_X_y=True)
+        >>> clf = TopographicCNNClassifier(max_epochs=1, random_state=0).fit(X, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "digits.safetensors")
+        ...     clf.save(path)
+        ...     same = TopographicCNNClassifier.load(path)
+        >>> bool((same.predict_proba(X) == clf.predict_proba(X)).all())
+        True
+        """
+        own = {
+            "backbone": backbone,
+            "topo_loss": topo_loss,
+            "augment": augment,
+            "optimizer": optimizer,
+        }
+        return _saving.load(cls, path, own, callbacks, device)
+
+    # -------------------------------------------------------- what was learned
+
+    @property
+    def module_(self) -> nn.Module:  # numpydoc ignore=GL08
+        return fitted_net(self, "module_").module_
+
+    @property
+    def grid_weights_(self) -> np.ndarray:  # numpydoc ignore=GL08
+        return layer_weights(self, "grid", "grid_weights_")
+
+    @property
+    def n_iter_(self) -> int:  # numpydoc ignore=GL08
+        return len(fitted_net(self, "n_iter_").history)
+
+    @property
+    def history_(self) -> pd.DataFrame:  # numpydoc ignore=GL08
+        return _history_table(fitted_net(self, "history_"))
+
+    @property
+    def best_epoch_(self) -> int:  # numpydoc ignore=GL08
+        return _best_epoch(self)
+
+    # --------------------------------------------------------------- responses
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Pre-ReLU responses of the grid units.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n, n_units), float32
+            Row-major over the grid.
+        """
+        return self._run(X, GridHead.activations)
+
+    def activation_maps(self, X: ArrayLike, layer: str | None = None) -> np.ndarray:
+        """Pre-ReLU responses as maps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
+            Images.
+        layer : str, default=None
+            Name of a layer, as in ``module_.named_modules()``; its units (of a
+            convolution the channels, averaged over positions) stand on the sheet of
+            `sktopo.grid.sheet_shape`. None: the grid.
+
+        Returns
+        -------
+        ndarray of shape (n, rows, columns), float32
+            One map an image.
+        """
+        if layer is None:
+            return self._run(X, GridHead.activations).reshape(-1, *self.grid_.shape)
+        check_is_fitted(self)
+        network = observe_trained(self, layer)
+        X = validate_images(self, X, reset=False)
+        (responses, _), largest = network.look(X, logits=False)
+        warn_of_range(largest, len(responses), self.pixel_range_)
+        return responses.reshape(-1, *sheet_of_trained(self, network).shape)
+
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Names of the grid units, ``grid_<row>_<column>``.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Only checked against the names seen in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_units,), object
+            Names in the order of the columns of `transform`.
+        """
+        check_is_fitted(self)
+        check_feature_names_in(self, input_features)
+        return unit_names(self.grid_)
+
+    def _run(self, X, function):
+        """``function(head, features)`` over X, once it is checked."""
+        check_is_fitted(self)
+        X = validate_images(self, X, reset=False)
+        result, largest = evaluate(self, X, function)
+        warn_of_range(largest, len(result), self.pixel_range_)
+        return result
+
+
 # -------------------------------------------------------------------------- training
 
 
@@ -83,18 +320,68 @@ class TrainingImages:
     X : array-like of shape (n, ...)
         Checked images in any accepted form.
     y : ndarray of shape (n,), int64
-        Indices of the classes.
+        Targets of the task: indices of classes, or of what counts as alike.
     loss_weights, weights : ndarray of shape (n,), float64
         Relative weights of the images in the loss, and in scores of those held out.
+    splitter : type, default=StratifiedShuffleSplit
+        How early stopping chooses the images that it holds out.
     """
 
     X: object
     y: np.ndarray
     loss_weights: np.ndarray
     weights: np.ndarray
+    splitter: type = StratifiedShuffleSplit
 
 
-def forget(estimator):
+def fit(estimator, read):
+    """Train a new model, or under `warm_start` go on with the one that is there.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters say how; it is unfitted by an error, but for one in going on.
+    read : callable
+        ``read(reset)`` checks what the estimator was given and gives `TrainingImages`;
+        a model that begins (`reset`) learns what its images look like.
+    """
+    going_on = estimator.warm_start and hasattr(estimator, "net_")
+    if not going_on:
+        _forget(estimator)
+    with _unfitted_by_errors(estimator, going_on):
+        validate_params(estimator)
+        images = read(not going_on)
+        _train(estimator, images, estimator.max_epochs, going_on)
+    warn_of_failures(estimator, images.X)
+
+
+def partial_fit(estimator, read):
+    """Train for one epoch more, as `fit` does.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The estimator.
+    read : callable
+        As in `fit`.
+
+    Raises
+    ------
+    ValueError
+        Also with early stopping.
+    """
+    going_on = hasattr(estimator, "net_")
+    with _unfitted_by_errors(estimator, going_on):
+        validate_params(estimator)
+        if estimator.early_stopping:
+            raise ValueError(
+                "partial_fit cannot stop early: it does not know which images are yet "
+                "to come. Use early_stopping=False, or fit with warm_start=True."
+            )
+        _train(estimator, read(not going_on), 1, going_on)
+
+
+def _forget(estimator):
     """Drop everything that was learned."""
     for name in list(vars(estimator)):
         if name.endswith("_") and not name.startswith("_"):
@@ -102,18 +389,18 @@ def forget(estimator):
 
 
 @contextlib.contextmanager
-def unfitted_by_errors(estimator, going_on):
+def _unfitted_by_errors(estimator, going_on):
     """A new model is dropped by an error; an interruption may keep its epochs."""
     try:
         yield
     except BaseException as error:
         kept = isinstance(error, KeyboardInterrupt) and hasattr(estimator, "net_")
         if not going_on and not kept:
-            forget(estimator)
+            _forget(estimator)
         raise
 
 
-def train(estimator, images, epochs, going_on, task, n_outputs):
+def _train(estimator, images, epochs, going_on):
     """Make a net or take the one that is there, and train it for some epochs.
 
     Parameters
@@ -126,10 +413,6 @@ def train(estimator, images, epochs, going_on, task, n_outputs):
         Epochs to train for.
     going_on : bool
         Whether the model that is there is trained further.
-    task : nn.Module
-        The task of a new model's `Objective`.
-    n_outputs : int
-        Number of values in the network's answer to an image.
 
     Raises
     ------
@@ -144,10 +427,11 @@ def train(estimator, images, epochs, going_on, task, n_outputs):
             _saving.check_loaded(estimator)
             check_structure(estimator)
             net = estimator.net_
+            net.criterion_.task = make_task(estimator)  # its settings may change
         else:
-            net = _new_net(estimator, images.X, task, n_outputs)
+            net = _new_net(estimator, images.X)
         configure(net, estimator)
-        train_set, valid_set = _split(estimator, images, net.split_seed)
+        train_set, valid_set = _split(estimator, images, net)
         _check_single_images(net, train_set)
         if epochs == "auto":
             epochs = auto_epochs(len(train_set), estimator.batch_size)
@@ -171,36 +455,27 @@ def train(estimator, images, epochs, going_on, task, n_outputs):
     estimator.net_ = net
 
 
-def _new_net(estimator, X, task, n_outputs):
+def _new_net(estimator, X):
     """A net for a new model, its weights drawn from the random state."""
     seeds = draw_seeds(estimator.random_state)
     mean, std, estimator.pixel_range_ = image_statistics(X, estimator.image_shape_)
     if not estimator.standardize:
         mean, std = np.zeros_like(mean), np.ones_like(std)
+    mean, std = torch.from_numpy(mean), torch.from_numpy(std)
     with seeded_initialisation(seeds.initialisation):
-        module = make_network(
-            estimator.backbone,
-            estimator.image_shape_,
-            n_units=Grid(estimator.grid_shape).n_units,
-            n_classes=n_outputs,
-            dropout=estimator.dropout,
-            mean=torch.from_numpy(mean),
-            std=torch.from_numpy(std),
-            generator=torch.Generator().manual_seed(seeds.dropout),
-        )
-        objective = make_objective(estimator, task, module, seeds.split)
+        dropout = torch.Generator().manual_seed(seeds.dropout)
+        module = make_module(estimator, mean, std, dropout)
+        objective = make_objective(estimator, make_task(estimator), module, seeds.split)
         return make_net(estimator, module, objective, seeds)
 
 
-def _split(estimator, images, seed):
+def _split(estimator, images, net):
     """Training and (with early stopping) validation set, weights of mean one."""
-    n_images = len(images.X)
+    weights, n_images = images.loss_weights, len(images.X)
     if not estimator.early_stopping:
-        return _dataset(
-            estimator, images, images.loss_weights, np.arange(n_images)
-        ), None
+        return _dataset(estimator, images, weights, np.arange(n_images)), None
     fraction = estimator.validation_fraction
-    splitter = StratifiedShuffleSplit(1, test_size=fraction, random_state=seed)
+    splitter = images.splitter(1, test_size=fraction, random_state=net.split_seed)
     try:
         rows, held_out = next(splitter.split(images.y, images.y))
     except ValueError as error:
@@ -209,8 +484,16 @@ def _split(estimator, images, seed):
             f"images of each class ({error}). Raise the fraction, add images of rare "
             f"classes, or use early_stopping=False."
         ) from error
+    fewest = net.criterion_.task.min_images
+    if min(len(rows), len(held_out)) < fewest:
+        raise ValueError(
+            f"early_stopping with validation_fraction={fraction:g} leaves {len(rows)} "
+            f"of {n_images} images to train on, and {len(held_out)} to look at; each "
+            f"part needs {fewest} or more, to compare them. Give more images, another "
+            f"fraction, or early_stopping=False."
+        )
     return (
-        _dataset(estimator, images, images.loss_weights, rows),
+        _dataset(estimator, images, weights, rows),
         _dataset(estimator, images, images.weights, held_out),
     )
 
@@ -232,18 +515,19 @@ def _check_single_images(net, train_set):
     if min(net.batch_size, len(train_set)) > 1:
         return
     norms = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
-    cause = None
+    cause, advice = None, 'backbone="small" has no batch norm, and WS needs no batch.'
     if any(isinstance(module, norms) for module in net.module_.modules()):
         cause = "A backbone with batch norm"
     for term in net.criterion_.terms:
         if getattr(term.loss, "min_images", 1) > 1:
             cause = f"The spatial loss {type(term.loss).__name__}"
+    if net.criterion_.task.min_images > 1:
+        cause, advice = "A contrastive loss", "It tells the images of a batch apart."
     if cause:
         raise ValueError(
             f"{cause} cannot train on batches of one image; use batch_size=2 or "
             f"more, and at least two images (batch_size is {net.batch_size}, "
-            f'images {len(train_set)}). backbone="small" has no batch norm, and WS '
-            f"needs no batch."
+            f"images {len(train_set)}). {advice}"
         )
 
 
@@ -259,7 +543,7 @@ def fitted_net(estimator, name):
     return estimator.net_
 
 
-def best_epoch(estimator):
+def _best_epoch(estimator):
     """The epoch that early stopping restored, or an AttributeError."""
     found = fitted_net(estimator, "best_epoch_").best_epoch
     if found is None:
@@ -276,7 +560,7 @@ def layer_weights(estimator, layer, name):
     return weight.detach().cpu().numpy().copy()
 
 
-def history_table(net):
+def _history_table(net):
     """One row an epoch, as `history_` is described."""
     table = pd.DataFrame(list(net.history)).select_dtypes("number")
     first = ["epoch", "train_loss", "task_loss", "topo_loss"]
@@ -284,17 +568,7 @@ def history_table(net):
     return table.rename(columns={"train_loss": "loss", "dur": "duration"})
 
 
-# --------------------------------------------------------------------------- keeping
-
-
-def save(estimator, path):
-    """Write a model to a file, if it is as its parameters say."""
-    validate_params(estimator)
-    check_structure(estimator)
-    _saving.save(estimator, path)
-
-
-def open_old_pickle(estimator):
+def _open_old_pickle(estimator):
     """Mend the state of an estimator that another version pickled.
 
     What a model is made of stood beside its net for a while, and the backbone "auto"

@@ -51,6 +51,11 @@ class LabelledImages:
         """Whether there are labels, and a classifier to predict them."""
         return self.y is not None and len(self.subject.classes) > 0
 
+    def require_labels(self):
+        """Raise a ValueError where there are none."""
+        if self.y is None:
+            raise ValueError("This needs the labels of the images; y is None.")
+
     def require_accuracy(self):
         """Raise a ValueError where there can be no accuracy."""
         if self.y is None:
@@ -58,7 +63,8 @@ class LabelledImages:
         if not self.can_predict:
             raise ValueError(
                 f"This {type(self.subject.estimator).__name__} has no classes: it does "
-                f"not predict, and has no accuracy."
+                f"not predict, and has no accuracy. A classifier on its responses has: "
+                f"make_pipeline(model, LogisticRegression())."
             )
 
     def _targets(self):

@@ -8,7 +8,6 @@ import torch
 from sktopo._images import as_batch, slices
 from sktopo._modes import plain_modes
 from sktopo._warn import warn_user
-from sktopo.networks import Head
 
 
 def run_in_batches(X, image_shape, size, value_range, run, finish, limit=1e30):
@@ -82,30 +81,31 @@ def images_at_once(n_features):
     return int(np.clip(2**21 // (4 * n_features), 2, 128))
 
 
-def evaluate(classifier, X, function):
-    """``function(head, features)`` over checked images, for a fitted classifier.
+def evaluate(estimator, X, function):
+    """``function(head, features)`` over checked images, for a model trained here.
 
     Parameters
     ----------
-    classifier : TopographicCNNClassifier
-        The model.
+    estimator : estimator
+        The fitted classifier or encoder.
     X : ndarray or LazyImages
         Checked images.
     function : callable
-        Maps the `Head` and the backbone's features (n, d) to an array (n, ...).
+        Maps the network's head in NumPy (a `sktopo.networks.GridHead`, a classifier's a
+        `Head`) and the backbone's features (n, d) to an array (n, ...).
 
     Returns
     -------
     tuple of (ndarray, float)
         The result, and the largest absolute value of the images.
     """
-    module, device = classifier.module_.eval(), classifier.net_.device
-    head = Head.of(module)
+    module, device = estimator.module_.eval(), estimator.net_.device
+    head = module.head()
     return run_in_batches(
         X,
-        classifier.image_shape_,
-        images_at_once(classifier.n_features_in_),
-        classifier.pixel_range_,
+        estimator.image_shape_,
+        images_at_once(estimator.n_features_in_),
+        estimator.pixel_range_,
         lambda images: (module.features(images.to(device)),),
         lambda features: function(head, features),
     )

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from sklearn.base import is_classifier
 from torch import Tensor, nn
 
 from sktopo import _training
@@ -49,6 +50,8 @@ class ObservedNetwork:
         is a unit.
     device : str, default="cpu"
         Where to run.
+    answers : bool, default=True
+        Whether what the network gives can be logits, as far as its shape goes.
 
     Attributes
     ----------
@@ -77,6 +80,7 @@ class ObservedNetwork:
         preprocess=None,
         pool="mean",
         device="cpu",
+        answers=True,
     ):
         self.image_shape, self.value_range = image_shape, value_range
         self.batch_size = batch_size
@@ -85,7 +89,7 @@ class ObservedNetwork:
             self.module = plain_copy(module).to(self.device).eval()
             if isinstance(preprocess, nn.Module):
                 preprocess = plain_copy(preprocess).to(self.device).eval()
-        self.preprocess = preprocess
+        self.preprocess, self.can_answer = preprocess, answers
         self.layer = find_layer(self.module, layer, "layer")
         self._layer = self.module.get_submodule(self.layer)
         self._units = Units(self._layer, self.layer, pool)
@@ -351,7 +355,7 @@ class ObservedNetwork:
         if isinstance(output, Tensor):
             self.answer_kind = f"shape {tuple(output.shape)}, {output.dtype}"
         logits = None
-        if isinstance(output, Tensor) and output.ndim in (1, 2):
+        if self.can_answer and isinstance(output, Tensor) and output.ndim in (1, 2):
             fits = len(output) == self._n_images and output.is_floating_point()
             logits = output.float() if fits else None
         if logits is not None and logits.shape[1:] in ((), (1,)):
@@ -409,41 +413,43 @@ class ObservedNetwork:
             self._changed = None
 
 
-def observe_classifier(classifier, layer=None):
-    """See a fitted classifier's network at a layer.
+def observe_trained(estimator, layer=None):
+    """See the network of a model that was trained here at a layer.
 
     Parameters
     ----------
-    classifier : TopographicCNNClassifier
-        The model.
+    estimator : estimator
+        The fitted classifier or encoder.
     layer : str, default=None
         Name of the layer. None: the grid.
 
     Returns
     -------
     ObservedNetwork
-        A copy of its network, which can be run.
+        A copy of its network, which can be run; that of an encoder gives no logits.
     """
+    answers = is_classifier(estimator)
     return ObservedNetwork(
-        classifier.module_,
+        estimator.module_,
         GRID if layer is None else layer,
-        readout="readout",
-        image_shape=classifier.image_shape_,
-        value_range=classifier.pixel_range_,
-        batch_size=images_at_once(classifier.n_features_in_),
-        device=classifier.net_.device,
+        readout="readout" if answers else None,
+        image_shape=estimator.image_shape_,
+        value_range=estimator.pixel_range_,
+        batch_size=images_at_once(estimator.n_features_in_),
+        device=estimator.net_.device,
+        answers=answers,
     )
 
 
-def classifier_sheet(classifier, network):
-    """Find the sheet that the units of a classifier's layer stand on.
+def sheet_of_trained(estimator, network):
+    """Find the sheet that the units of a layer stand on, of a model trained here.
 
     Parameters
     ----------
-    classifier : TopographicCNNClassifier
-        The model.
+    estimator : estimator
+        The fitted classifier or encoder.
     network : ObservedNetwork
-        From `observe_classifier`.
+        From `observe_trained`.
 
     Returns
     -------
@@ -451,7 +457,7 @@ def classifier_sheet(classifier, network):
         Its grid; of another layer one of `sktopo.grid.sheet_shape`, with its
         neighbours and wrap-around.
     """
-    grid = classifier.grid_
+    grid = estimator.grid_
     if network.layer == GRID:
         return grid
     return replace(grid, shape=sheet_shape(network.n_units))

@@ -1,4 +1,4 @@
-"""A fitted classifier as one file of tensors and JSON, without pickle (private)."""
+"""A fitted model as one file of tensors and JSON, without pickle (private)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
+from sklearn.base import is_classifier
 from skorch.history import History
 
 from sktopo._files import (
@@ -27,15 +28,16 @@ from sktopo._images import as_chw
 from sktopo._labels import decode_labels, encode_labels
 from sktopo._modes import plain_modes
 from sktopo._sklearn_private import validate_params
-from sktopo._training import CrossEntropy, Objective, Seeds, seeded_initialisation
+from sktopo._training import Objective, Seeds, seeded_initialisation
 from sktopo._training.making import (
     has_asked_terms,
+    make_module,
     make_net,
     make_objective,
+    make_task,
     structure_of,
 )
 from sktopo.grid import Grid
-from sktopo.networks import Head, make_network
 
 # Raised only when older readers would misread the file. In format 1 the backbone "auto"
 # stood for other networks.
@@ -72,12 +74,12 @@ class NotLoaded:
 
 
 def save(estimator, path):
-    """Write a fitted classifier to one file, which is replaced whole or not at all."""
+    """Write a fitted model to one file, which is replaced whole or not at all."""
     write_atomically(path, serialise(estimator))
 
 
 def serialise(estimator):
-    """The file of a fitted classifier, as bytes."""
+    """The file of a fitted model, as bytes."""
     with plain_modes():
         tensors = _tensors(estimator.net_)
         document = json.dumps(_describe(estimator))
@@ -173,16 +175,16 @@ def _differences(estimator, again):
 
 
 def _responses(estimator):
-    """What a model makes of four images: features, logits, the module's own logits."""
+    """What a model makes of four images: features, the head's answers, the module's."""
     low, high = estimator.pixel_range_
     noise = np.random.default_rng(0).random((2, *estimator.image_shape_))
     images = np.concatenate([_ramps(estimator), low + (high - low) * noise])
     images = images.astype(np.float32)
     features, _ = evaluate(estimator, images, lambda head, features: features)
     with torch.inference_mode():
-        logits = estimator.module_(torch.from_numpy(images).to(estimator.net_.device))
-    head = Head.of(estimator.module_)
-    return features, head.logits(features), logits.cpu().numpy()
+        answers = estimator.module_(torch.from_numpy(images).to(estimator.net_.device))
+    head = estimator.module_.head()
+    return features, head.answers(features), answers.cpu().numpy()
 
 
 def _tensors(net):
@@ -231,6 +233,9 @@ def _describe(estimator):
     generators = (net.shuffling, net.module_.generator)
     states = b"".join(g.get_state().numpy().tobytes() for g in generators)
     names = getattr(estimator, "feature_names_in_", None)
+    kind = {"kind": _kind(estimator)}
+    if is_classifier(estimator):  # which the files of before do not say
+        kind = {"classes": encode_labels(estimator.classes_)}
     return {
         "format": FORMAT,
         "versions": LIBRARY_VERSIONS,
@@ -238,7 +243,7 @@ def _describe(estimator):
             name: _encode(name, value) for name, value in parameters.items()
         },
         "callbacks": [name_of(callback) for callback in callbacks],
-        "classes": encode_labels(estimator.classes_),
+        **kind,
         "image_shape": list(estimator.image_shape_),
         "pixel_range": [float(value) for value in estimator.pixel_range_],
         "neighborhood": estimator.grid_.neighborhood,
@@ -250,6 +255,10 @@ def _describe(estimator):
         # where random numbers go on; the generators' states differ between versions
         "next_seed": zlib.crc32(states),
     }
+
+
+def _kind(estimator):
+    return "classifier" if is_classifier(estimator) else "encoder"
 
 
 def _encode(name, value):
@@ -291,15 +300,16 @@ def _ramps(estimator):
 
 
 def _answers(estimator):
-    """Logits of two images, by which a backbone is known again."""
-    return evaluate(estimator, _ramps(estimator), Head.logits)[0]
+    """What the head makes of two images, by which a backbone is known again."""
+    ramps = _ramps(estimator)
+    return evaluate(estimator, ramps, lambda head, features: head.answers(features))[0]
 
 
 # --------------------------------------------------------------------- reading
 
 
 def load(cls, path, given, callbacks, device):
-    """The classifier in a file; see `TopographicCNNClassifier.load`."""
+    """The model in a file; see `sktopo.TopographicCNNClassifier.load`."""
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file {path}.")
@@ -323,7 +333,7 @@ def load(cls, path, given, callbacks, device):
 
 
 def _read(cls, file, given, callbacks, device):
-    document = _read_document(file)
+    document = _read_document(cls, file)
     estimator = _rebuild(cls, document, given, callbacks, device)
     _restore(estimator, file, document)
     return estimator
@@ -354,18 +364,23 @@ def _as_bad_file(what):
         raise _BadFileError(f"{what} cannot be read ({detail}).") from error
 
 
-def _read_document(file):
+def _read_document(cls, file):
     text = (file.metadata() or {}).get(_KEY)
     if text is None:
         raise _BadFileError(
-            "it is a .safetensors file that TopographicCNNClassifier.save did not "
-            "write."
+            f"it is a .safetensors file that {cls.__name__}.save did not write."
         )
     with _as_bad_file("its description"):
         document = json.loads(text)
         if not isinstance(document, dict):
             raise TypeError("it must be an object")
         number = document["format"]
+        kind = document.get("kind", "classifier")
+    if kind != _kind(cls()):
+        raise _BadFileError(
+            f"it holds a model of the kind {str(kind)[:300]!r}, and {cls.__name__} is "
+            f"of the kind {_kind(cls())!r}; load it by the class that saved it."
+        )
     if number == 1:
         with _as_bad_file("its parameters"):
             n_channels = as_chw(document["image_shape"])[0]
@@ -416,7 +431,8 @@ def _rebuild(cls, document, given, callbacks, device):
         validate_params(estimator)
     estimator.set_params(callbacks=callbacks, device=device)
     with _as_bad_file("its description"):
-        estimator.classes_ = decode_labels(document["classes"])
+        if is_classifier(estimator):
+            estimator.classes_ = decode_labels(document["classes"])
         estimator.image_shape_ = as_chw(document["image_shape"])
         estimator.n_features_in_ = math.prod(estimator.image_shape_)
         grid = document["neighborhood"], bool(document.get("wrap", False))
@@ -462,11 +478,12 @@ def _restore(estimator, file, document):
     if not bool((module.std > 0).all()):
         raise _BadFileError("a standard deviation of its images is not positive.")
     module.generator = torch.Generator().manual_seed(dropout)
+    task = make_task(estimator)
     if isinstance(estimator.topo_loss, NotLoaded):
-        objective = Objective(CrossEntropy())
+        objective = Objective(task)
     else:
         with seeded_initialisation(0):
-            objective = make_objective(estimator, CrossEntropy(), module, split_seed)
+            objective = make_objective(estimator, task, module, split_seed)
         wanted = objective.state_dict()
         objective.load_state_dict(_read_tensors(file, "criterion", wanted))
     seeds = Seeds(0, shuffling, dropout, split_seed, augmentation)
@@ -479,9 +496,9 @@ def _restore(estimator, file, document):
 
 def _check_answers(estimator, file):
     """Raise a ValueError unless the model answers as it did when it was saved."""
-    wanted = torch.empty(2, len(estimator.classes_), dtype=torch.float32)
-    wanted = _read_tensors(file, "answers", {"": wanted})[""].numpy()
     found = _answers(estimator)
+    like = torch.from_numpy(found)
+    wanted = _read_tensors(file, "answers", {"": like})[""].numpy()
     if not np.allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max()):
         raise ValueError(
             f"With the backbone {name_of(estimator.backbone)} the model gives other "
@@ -495,16 +512,8 @@ def _empty_network(estimator):
     channels = estimator.image_shape_[0]
 
     def build():
-        return make_network(
-            estimator.backbone,
-            estimator.image_shape_,
-            n_units=estimator.grid_.n_units,
-            n_classes=len(estimator.classes_),
-            dropout=estimator.dropout,
-            mean=torch.zeros(channels),
-            std=torch.ones(channels),
-            generator=None,
-        )
+        mean, std = torch.zeros(channels), torch.ones(channels)
+        return make_module(estimator, mean, std, generator=None)
 
     if callable(estimator.backbone):
         with seeded_initialisation(0):

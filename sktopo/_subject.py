@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -17,8 +17,9 @@ from torch import nn
 
 from sktopo import frozen
 from sktopo._images import as_array_like, resolve_image_shape, validate_images
-from sktopo._observed import ObservedNetwork, classifier_sheet, observe_classifier
+from sktopo._observed import ObservedNetwork, observe_trained, sheet_of_trained
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.encoder import TopographicEncoder
 from sktopo.frozen import FrozenNetwork
 from sktopo.grid import Grid
 
@@ -115,8 +116,9 @@ def open_subject(
     Parameters
     ----------
     estimator : estimator
-        A fitted TopographicCNNClassifier, a FrozenNetwork, a Pipeline that ends in one,
-        a FrozenEstimator around one, or a fitted search over one.
+        A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, a
+        Pipeline that ends in one, a FrozenEstimator around one, or a fitted search over
+        one.
     X : array-like, default=None
         What the estimator is given.
     layer : str, default=None
@@ -211,11 +213,12 @@ def _no_subject(model):
     )
 
 
-def _of_classifier(classifier, layer):
-    network = observe_classifier(classifier, layer)
-    grid = classifier_sheet(classifier, network)
-    check = partial(validate_images, classifier, reset=False)
-    return Subject(classifier, network, classifier.classes_, grid, check)
+def _of_trained(estimator, layer):
+    network = observe_trained(estimator, layer)
+    grid = sheet_of_trained(estimator, network)
+    check = partial(validate_images, estimator, reset=False)
+    classes = estimator.classes_ if is_classifier(estimator) else np.empty(0, int)
+    return Subject(estimator, network, classes, grid, check)
 
 
 def _of_frozen(model, layer):
@@ -226,4 +229,8 @@ def _of_frozen(model, layer):
 
 
 # What can be measured whole, and how its network is seen at a layer.
-KINDS = {TopographicCNNClassifier: _of_classifier, FrozenNetwork: _of_frozen}
+KINDS = {
+    TopographicCNNClassifier: _of_trained,
+    TopographicEncoder: _of_trained,
+    FrozenNetwork: _of_frozen,
+}

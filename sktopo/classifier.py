@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
-import pandas as pd
-import torch
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
 
-from sktopo import _estimator, _saving
-from sktopo._diagnosis import warn_of_failures
-from sktopo._forward import best_class, evaluate, warn_of_range
-from sktopo._images import (
-    as_array_like,
-    validate_images,
-    validate_weights,
-)
+from sktopo import _estimator
+from sktopo._forward import best_class
+from sktopo._images import as_array_like, validate_images, validate_weights
 from sktopo._labels import as_labels, check_label_types
-from sktopo._observed import classifier_sheet, observe_classifier
-from sktopo._sklearn_private import (
-    StrOptions,
-    check_feature_names_in,
-    check_partial_fit_first_call,
-    validate_params,
-)
-from sktopo._training import CrossEntropy
-from sktopo._units import unit_names
+from sktopo._sklearn_private import StrOptions, check_partial_fit_first_call
 from sktopo.networks import Head
 
 
-class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
+class TopographicCNNClassifier(ClassifierMixin, _estimator.TopographicEstimator):
     """CNN classifier whose penultimate units stand on a grid, neighbours alike.
 
     The network is trained with ``cross_entropy + lam * topo_loss``, where the spatial
@@ -336,14 +320,7 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             cheating: units that all respond alike, weights that shrank, or neighbours
             that are alike where nothing comes in.
         """
-        going_on = self.warm_start and self.__sklearn_is_fitted__()
-        if not going_on:
-            _estimator.forget(self)
-        with _estimator.unfitted_by_errors(self, going_on):
-            validate_params(self)
-            images = _labelled_images(self, X, y, sample_weight, reset=not going_on)
-            self._train(images, self.max_epochs, going_on)
-        warn_of_failures(self, images.X)
+        _estimator.fit(self, partial(_labelled_images, self, X, y, sample_weight))
         return self
 
     def partial_fit(
@@ -380,168 +357,15 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             As in `fit`; also without `classes` on the first call, on labels outside
             them, with early stopping, and with class_weight="balanced".
         """
-        going_on = self.__sklearn_is_fitted__()
-        with _estimator.unfitted_by_errors(self, going_on):
-            validate_params(self)
-            _check_partial_fit_params(self)
-            if classes is not None:
-                classes = as_labels(classes)
-            check_partial_fit_first_call(self, classes)
-            images = _labelled_images(
-                self, X, y, sample_weight, reset=not going_on, classes=self.classes_
-            )
-            self._train(images, 1, going_on)
+        given = (X, y, sample_weight, classes)
+        _estimator.partial_fit(self, partial(_images_of_known_classes, self, *given))
         return self
-
-    def _train(self, images, epochs, going_on):
-        task, n_outputs = CrossEntropy(), len(self.classes_)
-        _estimator.train(self, images, epochs, going_on, task, n_outputs)
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        _estimator.open_old_pickle(self)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "net_")
-
-    # ----------------------------------------------------------------- keeping
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted model to one .safetensors file.
-
-        The file holds weights, parameters, classes, image shape, pixel range, history
-        and library versions, and no code: nothing in it is executed when it is loaded.
-        The optimizer's state is left out (pickle, joblib and `copy.deepcopy` keep it),
-        and so are callbacks, `set_output` and requests for metadata. A backbone, loss,
-        augmentation or optimizer of your own is recorded by name. The file is written
-        beside its place and then moved there: an old file is replaced whole or not at
-        all. What is written is read back in memory first, and must give the same state
-        and answers.
-
-        Parameters
-        ----------
-        path : str or path-like
-            Where to write, by custom ending in ``.safetensors``.
-
-        Raises
-        ------
-        NotFittedError
-            Before the first epoch is finished.
-        ValueError
-            If a parameter is a RandomState instance or invalid, if what the model is
-            made of was changed since it was fitted, or if its modules were changed so
-            that the file would not give the same model back.
-        TypeError
-            If a parameter or a class label is of a kind that JSON cannot hold.
-        OSError
-            If the file cannot be written; an old one is as it was.
-
-        See Also
-        --------
-        load : The way back.
-        """
-        check_is_fitted(self)
-        _estimator.save(self, path)
-
-    @classmethod
-    def load(
-        cls,
-        path: str | os.PathLike,
-        *,
-        backbone: Callable | None = None,
-        topo_loss: Callable | None = None,
-        augment: Callable | None = None,
-        optimizer: Callable | None = None,
-        callbacks: list | None = None,
-        device: str = "cpu",
-    ) -> TopographicCNNClassifier:
-        """Read a model that `save` wrote, on any machine.
-
-        Predictions and grid responses are those of the saved model, to the last bit on
-        the same machine and versions. Training goes on with a fresh optimizer.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-        backbone : callable, default=None
-            The backbone, for a model that was trained with one of your own.
-        topo_loss : callable, default=None
-            The loss, for a model that was trained with one of your own. Without it the
-            model predicts, and cannot be trained on.
-        augment, optimizer : callable, default=None
-            In the same way; the optimizers of torch are found by their names.
-        callbacks : list of skorch callbacks, default=None
-            Callbacks of further training; those of the saved model are not kept.
-        device : str, default="cpu"
-            Where to predict and train, whatever the model was trained on.
-
-        Returns
-        -------
-        TopographicCNNClassifier
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, is something else, does not fit together, or was
-            written by a newer version; if a backbone is missing, or another one than
-            the model was trained with.
-        OSError
-            If there is no such file, or it cannot be read.
-
-        Examples
-        --------
-        >>> import os, tempfile
-        >>> from sktopo import TopographicCNNClassifier
-        >>> from sktopo.datasets import load_digits_images
-        >>> X, y = load_digits_images(return_X_y=True)
-        >>> clf = TopographicCNNClassifier(max_epochs=1, random_state=0).fit(X, y)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = os.path.join(folder, "digits.safetensors")
-        ...     clf.save(path)
-        ...     same = TopographicCNNClassifier.load(path)
-        >>> bool((same.predict_proba(X) == clf.predict_proba(X)).all())
-        True
-        """
-        own = {
-            "backbone": backbone,
-            "topo_loss": topo_loss,
-            "augment": augment,
-            "optimizer": optimizer,
-        }
-        return _saving.load(cls, path, own, callbacks, device)
 
     # -------------------------------------------------------- what was learned
 
     @property
-    def module_(self) -> torch.nn.Module:  # numpydoc ignore=GL08
-        return _estimator.fitted_net(self, "module_").module_
-
-    @property
-    def grid_weights_(self) -> np.ndarray:  # numpydoc ignore=GL08
-        return _estimator.layer_weights(self, "grid", "grid_weights_")
-
-    @property
     def readout_weights_(self) -> np.ndarray:  # numpydoc ignore=GL08
         return _estimator.layer_weights(self, "readout", "readout_weights_")
-
-    @property
-    def n_iter_(self) -> int:  # numpydoc ignore=GL08
-        return len(_estimator.fitted_net(self, "n_iter_").history)
-
-    @property
-    def history_(self) -> pd.DataFrame:  # numpydoc ignore=GL08
-        return _estimator.history_table(_estimator.fitted_net(self, "history_"))
-
-    @property
-    def best_epoch_(self) -> int:  # numpydoc ignore=GL08
-        return _estimator.best_epoch(self)
 
     # -------------------------------------------------------------- prediction
 
@@ -606,74 +430,6 @@ class TopographicCNNClassifier(ClassifierMixin, TransformerMixin, BaseEstimator)
             Log-softmax of the logits, columns in the order of `classes_`.
         """
         return self._run(X, lambda *batch: log_softmax(Head.logits(*batch), axis=1))
-
-    def transform(self, X: ArrayLike) -> np.ndarray:
-        """Pre-ReLU responses of the grid units.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
-            Images.
-
-        Returns
-        -------
-        ndarray of shape (n, n_units), float32
-            Row-major over the grid.
-        """
-        return self._run(X, Head.activations)
-
-    def activation_maps(self, X: ArrayLike, layer: str | None = None) -> np.ndarray:
-        """Pre-ReLU responses as maps.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
-            Images.
-        layer : str, default=None
-            Name of a layer, as in ``module_.named_modules()``; its units (of a
-            convolution the channels, averaged over positions) stand on the sheet of
-            `sktopo.grid.sheet_shape`. None: the grid.
-
-        Returns
-        -------
-        ndarray of shape (n, rows, columns), float32
-            One map an image.
-        """
-        if layer is None:
-            return self._run(X, Head.activations).reshape(-1, *self.grid_.shape)
-        check_is_fitted(self)
-        network = observe_classifier(self, layer)
-        X = validate_images(self, X, reset=False)
-        (responses, _), largest = network.look(X, logits=False)
-        warn_of_range(largest, len(responses), self.pixel_range_)
-        return responses.reshape(-1, *classifier_sheet(self, network).shape)
-
-    def get_feature_names_out(
-        self, input_features: ArrayLike | None = None
-    ) -> np.ndarray:
-        """Names of the grid units, ``grid_<row>_<column>``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Only checked against the names seen in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_units,), object
-            Names in the order of the columns of `transform`.
-        """
-        check_is_fitted(self)
-        check_feature_names_in(self, input_features)
-        return unit_names(self.grid_)
-
-    def _run(self, X, function):
-        """``function(head, features)`` over X, once it is checked."""
-        check_is_fitted(self)
-        X = validate_images(self, X, reset=False)
-        result, largest = evaluate(self, X, function)
-        warn_of_range(largest, len(result), self.pixel_range_)
-        return result
 
 
 # --------------------------------------------------------------- labels of a training
@@ -740,14 +496,15 @@ def _class_weights(classifier, y, encoded):
     return weights
 
 
-def _check_partial_fit_params(classifier):
-    if classifier.early_stopping:
-        raise ValueError(
-            "partial_fit cannot stop early: it does not know which images are yet "
-            "to come. Use early_stopping=False, or fit with warm_start=True."
-        )
+def _images_of_known_classes(classifier, X, y, sample_weight, classes, reset):
+    """Check a part of a training set, for a model that was told its classes."""
     if classifier.class_weight == "balanced":
         raise ValueError(
             "partial_fit cannot use class_weight='balanced': it does not know how "
             "often each class is yet to come. Give a dict of class weights."
         )
+    if classes is not None:
+        classes = as_labels(classes)
+    check_partial_fit_first_call(classifier, classes)
+    known = classifier.classes_
+    return _labelled_images(classifier, X, y, sample_weight, reset, known)

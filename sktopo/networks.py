@@ -182,7 +182,10 @@ BACKBONES = {
 __all__ = [
     "BACKBONES",
     "GRID",
+    "GridHead",
+    "GridNetwork",
     "Head",
+    "ProjectionNetwork",
     "TopographicNetwork",
     "auto_backbone",
     "make_network",
@@ -206,8 +209,10 @@ def auto_backbone(image_shape: tuple[int, int, int]) -> str:
     return "lenet" if _is_small(image_shape) else "deep"
 
 
-class TopographicNetwork(nn.Module):
-    """Raw images to logits: standardisation, backbone, grid layer, readout.
+class GridNetwork(nn.Module):
+    """Raw images to responses of a grid: standardisation, backbone, grid layer.
+
+    What comes after the grid is an heir's, as `answer`.
 
     Parameters
     ----------
@@ -217,8 +222,6 @@ class TopographicNetwork(nn.Module):
         Number of features of the backbone.
     n_units : int
         Number of grid units.
-    n_classes : int
-        Number of classes.
     dropout : float
         Share of rectified grid responses that are zeroed in training.
     mean, std : Tensor of shape (C,)
@@ -230,8 +233,6 @@ class TopographicNetwork(nn.Module):
     ----------
     grid : nn.Linear
         The grid layer; its output, before the ReLU, is "the activation".
-    readout : nn.Linear
-        From rectified grid responses to logits.
     """
 
     def __init__(
@@ -239,7 +240,6 @@ class TopographicNetwork(nn.Module):
         backbone: nn.Module,
         n_features: int,
         n_units: int,
-        n_classes: int,
         dropout: float,
         mean: Tensor,
         std: Tensor,
@@ -250,7 +250,6 @@ class TopographicNetwork(nn.Module):
         self.register_buffer("std", std.float().reshape(-1, 1, 1))
         self.backbone = backbone
         self.grid = nn.Linear(n_features, n_units)
-        self.readout = nn.Linear(n_units, n_classes)
         self.dropout = dropout
         self.generator = generator
 
@@ -292,6 +291,78 @@ class TopographicNetwork(nn.Module):
         """
         return self.grid(self.features(images))
 
+    def rectify(self, activations: Tensor) -> Tensor:
+        """Rectified grid responses, some of them dropped in training.
+
+        Parameters
+        ----------
+        activations : Tensor of shape (n, n_units)
+            Pre-ReLU responses of the grid units.
+
+        Returns
+        -------
+        Tensor of shape (n, n_units)
+            What the layers after the grid see.
+        """
+        responses = F.relu(activations)
+        if self.training and self.dropout > 0:
+            keep = 1 - self.dropout
+            mask = torch.empty(responses.shape, dtype=torch.float32, device="cpu")
+            mask.bernoulli_(keep, generator=self.generator)
+            responses = responses * mask.to(responses.device).div_(keep)
+        return responses
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Answers to raw images.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, C, H, W)
+            Raw images, any real dtype.
+
+        Returns
+        -------
+        Tensor of shape (n, n_outputs)
+            Logits of a classifier, projections of an encoder.
+        """
+        return self.answer(self.activations(images))
+
+
+class TopographicNetwork(GridNetwork):
+    """Raw images to logits: standardisation, backbone, grid layer, readout.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Maps images (n, C, H, W) to features (n, n_features).
+    n_features : int
+        Number of features of the backbone.
+    n_units : int
+        Number of grid units.
+    n_classes : int
+        Number of classes.
+    **settings : dict
+        Further arguments of `GridNetwork`.
+
+    Attributes
+    ----------
+    grid : nn.Linear
+        The grid layer; its output, before the ReLU, is "the activation".
+    readout : nn.Linear
+        From rectified grid responses to logits.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_features: int,
+        n_units: int,
+        n_classes: int,
+        **settings,
+    ):
+        super().__init__(backbone, n_features, n_units, **settings)
+        self.readout = nn.Linear(n_units, n_classes)
+
     def classify(self, activations: Tensor) -> Tensor:
         """Logits from pre-ReLU grid activations.
 
@@ -305,32 +376,146 @@ class TopographicNetwork(nn.Module):
         Tensor of shape (n, n_classes)
             Unnormalised log probabilities.
         """
-        responses = F.relu(activations)
-        if self.training and self.dropout > 0:
-            keep = 1 - self.dropout
-            mask = torch.empty(responses.shape, dtype=torch.float32, device="cpu")
-            mask.bernoulli_(keep, generator=self.generator)
-            responses = responses * mask.to(responses.device).div_(keep)
-        return self.readout(responses)
+        return self.readout(self.rectify(activations))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of raw images.
+    answer = classify
 
-        Parameters
-        ----------
-        images : Tensor of shape (n, C, H, W)
-            Raw images, any real dtype.
+    def head(self) -> Head:
+        """Grid layer and readout in NumPy.
 
         Returns
         -------
-        Tensor of shape (n, n_classes)
-            Unnormalised log probabilities.
+        Head
+            A copy of them as they are now.
         """
-        return self.classify(self.activations(images))
+        return Head.of(self)
+
+
+class ProjectionNetwork(GridNetwork):
+    """Raw images to projections: standardisation, backbone, grid layer, projection.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Maps images (n, C, H, W) to features (n, n_features).
+    n_features : int
+        Number of features of the backbone.
+    n_units : int
+        Number of grid units.
+    projection_dim : int
+        Number of values of a projection.
+    **settings : dict
+        Further arguments of `GridNetwork`.
+
+    Attributes
+    ----------
+    grid : nn.Linear
+        The grid layer; its output, before the ReLU, is "the activation".
+    projection : nn.Sequential
+        From rectified grid responses to projections, by one rectified layer of as many
+        units as the grid has.
+
+    References
+    ----------
+    Chen et al., "A simple framework for contrastive learning of visual
+    representations", ICML 2020, for the projection.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_features: int,
+        n_units: int,
+        projection_dim: int,
+        **settings,
+    ):
+        super().__init__(backbone, n_features, n_units, **settings)
+        self.projection = nn.Sequential(
+            nn.Linear(n_units, n_units), nn.ReLU(), nn.Linear(n_units, projection_dim)
+        )
+
+    def project(self, activations: Tensor) -> Tensor:
+        """Projections of pre-ReLU grid activations.
+
+        Parameters
+        ----------
+        activations : Tensor of shape (n, n_units)
+            Pre-ReLU responses of the grid units.
+
+        Returns
+        -------
+        Tensor of shape (n, projection_dim)
+            What the contrastive loss compares, of any length.
+        """
+        return self.projection(self.rectify(activations))
+
+    answer = project
+
+    def head(self) -> GridHead:
+        """Grid layer in NumPy.
+
+        Returns
+        -------
+        GridHead
+            A copy of it as it is now.
+        """
+        return GridHead.of(self)
 
 
 @dataclass(frozen=True)
-class Head:  # numpydoc ignore=PR02
+class GridHead:  # numpydoc ignore=PR02
+    """A trained grid layer in NumPy: features to activations.
+
+    Sums are taken in float64 and rounded to float32 once, so that the result for an
+    image does not depend on the images that are evaluated beside it.
+
+    Parameters
+    ----------
+    grid_weights : ndarray of shape (n_units, n_features)
+        Incoming weights of the grid layer.
+    grid_bias : ndarray of shape (n_units,)
+        Its biases.
+    """
+
+    grid_weights: np.ndarray
+    grid_bias: np.ndarray
+
+    @classmethod
+    def of(cls, network: GridNetwork) -> GridHead:
+        """Copy the grid layer of a network.
+
+        Parameters
+        ----------
+        network : GridNetwork
+            The network.
+
+        Returns
+        -------
+        GridHead
+            Its grid layer, of float32 arrays.
+        """
+        return cls(*_copied(network.grid))
+
+    def activations(self, features: np.ndarray) -> np.ndarray:
+        """Pre-ReLU responses of the grid units.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features)
+            Backbone features.
+
+        Returns
+        -------
+        ndarray of shape (n, n_units), float32
+            Row-major over the grid.
+        """
+        return _affine(features, self.grid_weights, self.grid_bias)
+
+    answers = activations
+
+
+@dataclass(frozen=True)
+class Head(GridHead):  # numpydoc ignore=PR02
     """The trained head in NumPy: features to activations to logits.
 
     Sums are taken in float64 and rounded to float32 once, so that the result for an
@@ -348,8 +533,6 @@ class Head:  # numpydoc ignore=PR02
         Its biases.
     """
 
-    grid_weights: np.ndarray
-    grid_bias: np.ndarray
     readout_weights: np.ndarray
     readout_bias: np.ndarray
 
@@ -367,24 +550,7 @@ class Head:  # numpydoc ignore=PR02
         Head
             Its head, of float32 arrays.
         """
-        layers = (network.grid, network.readout)
-        tensors = [t for layer in layers for t in (layer.weight, layer.bias)]
-        return cls(*(t.detach().cpu().numpy().copy() for t in tensors))
-
-    def activations(self, features: np.ndarray) -> np.ndarray:
-        """Pre-ReLU responses of the grid units.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n, n_features)
-            Backbone features.
-
-        Returns
-        -------
-        ndarray of shape (n, n_units), float32
-            Row-major over the grid.
-        """
-        return _affine(features, self.grid_weights, self.grid_bias)
+        return cls(*_copied(network.grid), *_copied(network.readout))
 
     def classify(self, activations: np.ndarray) -> np.ndarray:
         """Logits from pre-ReLU grid activations.
@@ -418,6 +584,13 @@ class Head:  # numpydoc ignore=PR02
         """
         return self.classify(self.activations(features))
 
+    answers = logits
+
+
+def _copied(layer):
+    """Weights and biases of a layer, as arrays of their own."""
+    return [t.detach().cpu().numpy().copy() for t in (layer.weight, layer.bias)]
+
 
 def _affine(x, weights, bias):
     x, weights, bias = (torch.from_numpy(v).double() for v in (x, weights, bias))
@@ -427,8 +600,9 @@ def _affine(x, weights, bias):
 def make_network(
     backbone: str | Callable[[tuple[int, int, int]], nn.Module],
     image_shape: tuple[int, int, int],
+    network: type[GridNetwork] = TopographicNetwork,
     **head,
-) -> TopographicNetwork:
+) -> GridNetwork:
     """Build a network, measuring how many features the backbone gives.
 
     Parameters
@@ -438,12 +612,14 @@ def make_network(
         image shape and returns an nn.Module, of which a deep copy is used.
     image_shape : tuple of (int, int, int)
         Channels, height and width.
+    network : type, default=TopographicNetwork
+        What to build: `TopographicNetwork` or `ProjectionNetwork`.
     **head : dict
-        Further arguments of `TopographicNetwork`.
+        Further arguments of `network`.
 
     Returns
     -------
-    TopographicNetwork
+    GridNetwork
         Initialised from torch's global generator, in channels-last memory.
 
     Raises
@@ -485,8 +661,8 @@ def make_network(
             f"times on the axis of channels)."
         ) from error
     _check_features(features, probe.shape)
-    network = TopographicNetwork(module, features.shape[1], **head)
-    return network.to(dtype=torch.float32, memory_format=torch.channels_last)
+    built = network(module, features.shape[1], **head)
+    return built.to(dtype=torch.float32, memory_format=torch.channels_last)
 
 
 def own_copy(module, name):

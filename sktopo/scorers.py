@@ -106,7 +106,7 @@ class TopographicScorer(_RoutesSampleWeight):
         self,
         estimator: BaseEstimator,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Score a fitted estimator.
@@ -114,12 +114,12 @@ class TopographicScorer(_RoutesSampleWeight):
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
-            that ends in one.
+            A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or
+            a Pipeline or search that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
-        y : array-like of shape (n,)
-            Class labels.
+        y : array-like of shape (n,), default=None
+            Class labels. None: scores that need none are there all the same.
         sample_weight : array-like of shape (n,), default=None
             Weights of the images in accuracies.
 
@@ -198,7 +198,7 @@ class MultiScorer(_RoutesSampleWeight):
     Parameters
     ----------
     scorers : list of TopographicScorer
-        What to score beside accuracy.
+        What to score beside a classifier's accuracy.
     """
 
     __name__ = "multi_scorer"
@@ -210,7 +210,7 @@ class MultiScorer(_RoutesSampleWeight):
         self,
         estimator: BaseEstimator,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
         """Score a fitted estimator.
@@ -218,26 +218,28 @@ class MultiScorer(_RoutesSampleWeight):
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
-            that ends in one.
+            A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or
+            a Pipeline or search that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
-        y : array-like of shape (n,)
-            Class labels.
+        y : array-like of shape (n,), default=None
+            Class labels. None: scores that need none are there all the same.
         sample_weight : array-like of shape (n,), default=None
             Weights of the images in accuracies.
 
         Returns
         -------
         dict
-            "accuracy" and each scorer's name, with the scores.
+            Each scorer's name, with its score; of a classifier "accuracy" comes first.
         """
         layers = dict.fromkeys([None, *(scorer.layer for scorer in self.scorers)])
         for layer in layers:
             found = Evaluation.of(estimator, X, y, sample_weight, layer)
             found.keep()  # one pass for all scorers of the layer
             layers[layer] = found
-        scores = _Scores(accuracy=layers[None].accuracy)
+        scores = _Scores()
+        if len(layers[None].subject.classes):
+            scores["accuracy"] = layers[None].accuracy
         for scorer in self.scorers:
             scores[scorer.name] = scorer.evaluate(layers[scorer.layer])
         return scores
@@ -285,6 +287,7 @@ def _image_robustness(evaluation, *, kinds, levels, kind, value_range, random_st
 
 
 def _expert_localization(evaluation, *, threshold):
+    evaluation.require_labels()
     experts = expert_units(evaluation.activations, evaluation.y, threshold)
     pooled = expert_localization(experts, evaluation.subject.grid).pooled
     return 0.0 if np.isnan(pooled) else 1 - pooled
@@ -585,13 +588,13 @@ def get_scorer(name: str) -> TopographicScorer:
 
 
 def multi_scorer(scorers: Iterable[str | TopographicScorer]) -> MultiScorer:
-    """Several scorers and accuracy, in one pass over the images.
+    """Several scorers, and of a classifier accuracy, in one pass over the images.
 
     Parameters
     ----------
     scorers : iterable of str or TopographicScorer
         Names from `get_scorer_names`, or scorers made by a ``make_*_scorer``.
-        "accuracy" is always scored and may be named too.
+        "accuracy" is scored of each classifier and may be named too.
 
     Returns
     -------

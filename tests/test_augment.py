@@ -14,6 +14,8 @@ from sktopo import TopographicCNNClassifier
 from sktopo._training import TopographicNet
 from sktopo.augment import (
     AUGMENTATIONS,
+    VIEWS,
+    RandomViews,
     WhiteNoise,
     augment_batch,
     default_augmentation,
@@ -21,7 +23,11 @@ from sktopo.augment import (
 from sktopo.noise import white_noise
 
 RANGE = (0.0, 16.0)
-KINDS = {**AUGMENTATIONS, "white noise": WhiteNoise(0.1)}
+KINDS = {
+    **AUGMENTATIONS,
+    "white noise": WhiteNoise(0.1),
+    "views": VIEWS["default"],
+}
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -94,6 +100,71 @@ def test_white_noise_is_that_of_the_tests(rng):
     tested = white_noise(images, 0.1, RANGE, rng)
     assert trained.std() == pytest.approx(tested.std(), rel=0.02)
     assert trained.mean() == pytest.approx(8, abs=0.02)
+
+
+# ----------------------------------------------------------------- views
+
+
+def view(images, seed=0, **settings):
+    return RandomViews(**settings)(images, generator=generator(seed), value_range=RANGE)
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 8, 8), (4, 3, 5, 9), (4, 1, 1, 6)])
+def test_nothing_changes_where_nothing_may(shape):
+    images = torch.rand(shape, generator=generator(1)) * 16
+    kept = view(images, smallest_crop=1.0, mirror=False, strength=0.0)
+    # but for the width of a crop of the whole area
+    whole = torch.nn.functional.avg_pool2d(images, (1, 1))
+    assert kept.shape == whole.shape
+    flat = torch.full(shape, 7.0)
+    assert torch.allclose(view(flat, strength=0.0), flat)
+
+
+def test_crops_are_parts_scaled_to_the_whole():
+    """Of an image whose values are its columns, a view is a range of them."""
+    columns = torch.arange(16.0).expand(300, 1, 16, 16)
+    views = view(columns, mirror=False, strength=0.0)
+    steps = views.diff(dim=3)[..., 2:-2]
+    assert torch.allclose(steps, steps[:, :, :1, :1].expand_as(steps), atol=1e-4)
+    widths = steps[:, 0, 0, 0]
+    assert 0.4 < widths.min() < 0.6
+    assert 0.9 < widths.max() <= 1 + 1e-4
+    mirrored = (view(columns, strength=0.0).diff(dim=3).mean(dim=(1, 2, 3)) < 0).float()
+    assert 0.4 < mirrored.mean() < 0.6
+
+
+def test_colors_change_where_there_are_colors_and_some_become_grey():
+    flat = torch.zeros(400, 3, 4, 4)
+    flat[:, 0] = 8.0
+    views = view(flat)[..., 0, 0]
+    grey = (views - views.mean(dim=1, keepdim=True)).abs().amax(dim=1) < 1e-5
+    assert 0.1 < grey.float().mean() < 0.3
+    assert views[:, 1].sub(views[:, 2]).abs().max() > 0.5  # another hue
+    two = torch.full((400, 2, 4, 4), 8.0)
+    two[:, 1] = 4.0
+    found = view(two)[..., 0, 0]
+    assert (found[:, 0] > found[:, 1]).all()
+
+
+def test_brightness_and_contrast_by_strength():
+    images = torch.full((400, 1, 4, 4), 8.0)
+    weak, usual = (view(images, strength=s)[:, 0, 0, 0] for s in (0.5, 1.0))
+    assert usual.min() == pytest.approx(8 * 0.6, abs=0.1)
+    assert usual.max() == pytest.approx(8 * 1.4, abs=0.1)
+    assert weak.min() == pytest.approx(8 * 0.8, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"smallest_crop": 0}, "smallest_crop must be a share.*got 0"),
+        ({"smallest_crop": 1.2}, "smallest_crop must be a share.*got 1.2"),
+        ({"strength": -1}, "strength must lie in .*got -1"),
+    ],
+)
+def test_what_are_no_settings_of_views(settings, found):
+    with pytest.raises(ValueError, match=found):
+        RandomViews(**settings)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from sktopo.losses import LOSSES, WeightSimilarity
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import baselines
+import encoder
 import losses
 import resnet
 import run
@@ -63,3 +65,29 @@ def test_rows_of_resnet18(rng):
     assert all(np.isfinite(row["over none"]) for row in rows)
     assert all(row["over none"] == 1 for row in rows if row["loss"] == "none")
     assert {(row["loss"], row["stem"]) for row in rows} > set(resnet.WANTED)
+
+
+def test_contrasts_of_encoders(rng):
+    """Of images whose labels are plain to see."""
+    y = np.arange(60) % 3
+    X = rng.integers(0, 80, size=(60, 1, 8, 8), dtype=np.uint8)
+    X[np.arange(60), 0, 2 * y] += 150
+    settings = {"backbone": "small", "max_epochs": 1}
+    rows = encoder.probe_rows((X, y), (X, y), seeds=(0, 1), **settings)
+    rows = pd.DataFrame(rows)
+    assert rows["what"].tolist() == ["pixels", *2 * [*encoder.ENCODERS]]
+    assert rows["accuracy"].iloc[0] == 1
+    found = encoder.contrasts(rows).set_index("what")
+    smooth = rows.loc[rows["what"] == "SimCLR, WS", "Moran's I"].mean()
+    assert found["mean"].iloc[-1] == pytest.approx(smooth)
+    by_name = rows.groupby("what")["accuracy"].mean()
+    gain = found.loc["SimCLR - random, points", "mean"]
+    assert gain == pytest.approx(100 * (by_name["SimCLR"] - by_name["random"]))
+
+
+def test_steps_of_encoders(monkeypatch, rng):
+    monkeypatch.setattr(run, "N_TURNS", 1)
+    X = rng.integers(0, 256, size=(128, 1, 8, 8), dtype=np.uint8)
+    rows = list(encoder.step_rows(X, n_calls=1))
+    assert [row["one step of 64 images"] for row in rows] == ["lenet", "deep"]
+    assert all(row["ours / tight loop"] > 0 for row in rows)

@@ -5,7 +5,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sktopo import GridActivations, ImageNoise, TopographicCNNClassifier
+from sktopo import (
+    GridActivations,
+    ImageNoise,
+    TopographicCNNClassifier,
+    TopographicEncoder,
+)
 
 # The only place where a check may fail, each with its reason.
 EXPECTED_FAILURES = {
@@ -45,8 +50,14 @@ def brief():
     return TopographicCNNClassifier(max_epochs=10, lr=0.01)
 
 
+def encoder(objective):
+    return TopographicEncoder(objective, max_epochs=2, random_state=0)
+
+
 ESTIMATORS = [
     brief(),
+    encoder("simclr"),
+    encoder("supcon"),
     GridActivations(small()),
     ImageNoise(),
     ImageNoise("pink", random_state=0),
@@ -93,7 +104,12 @@ OUTSIDE_CHECK_ESTIMATOR = [
 @pytest.mark.parametrize("name", OUTSIDE_CHECK_ESTIMATOR)
 @pytest.mark.parametrize(
     "estimator",
-    [brief(), GridActivations(small()), ImageNoise(random_state=0)],
+    [
+        brief(),
+        encoder("simclr"),
+        GridActivations(small()),
+        ImageNoise(random_state=0),
+    ],
     ids=lambda estimator: type(estimator).__name__,
 )
 def test_check_outside_check_estimator(estimator, name):
@@ -106,6 +122,11 @@ def test_no_tag_is_loosened():
     assert not tags.non_deterministic
     assert not tags.no_validation
     assert tags.target_tags.required
+    for objective in ("simclr", "supcon"):
+        tags = encoder(objective).__sklearn_tags__()
+        assert not tags.non_deterministic
+        assert not tags.no_validation
+        assert tags.target_tags.required == (objective == "supcon")
     assert not GridActivations(small()).__sklearn_tags__().non_deterministic
     assert ImageNoise().__sklearn_tags__().non_deterministic
     assert not ImageNoise(random_state=0).__sklearn_tags__().non_deterministic

@@ -10,7 +10,8 @@ import sktopo
 CODE = """
 import sys
 import sktopo
-slow = {"matplotlib", "torchvision", "sktopo.study", "sktopo.plotting"}
+slow = {"matplotlib", "torchvision", "pytorch_metric_learning"}
+slow |= {"sktopo.study", "sktopo.plotting"}
 assert not slow & set(sys.modules)
 sktopo.study.TopographicStudy
 assert "matplotlib" not in sys.modules

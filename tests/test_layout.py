@@ -18,7 +18,7 @@ ORDER = [
     *("grid", "_layers", "losses", "networks"),
     *("_images", "_labels", "_files", "_modes", "noise", "augment", "_forward"),
     *("_training", "_saving", "stimuli", "datasets"),
-    *("_modules", "_units", "_observed", "_estimator", "_diagnosis"),
+    *("_modules", "_units", "_observed", "_diagnosis", "_estimator"),
     *("classifier", "encoder", "frozen", "_subject", "transformers", "metrics"),
     *("_evaluation", "robustness", "_measures", "scorers", "plotting"),
     *("study", "replication"),

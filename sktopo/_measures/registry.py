@@ -69,8 +69,8 @@ def measure(
     Parameters
     ----------
     estimator : estimator
-        A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search that
-        ends in one.
+        A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or a
+        Pipeline or search that ends in one.
     X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
         Images, best held out from training. They pass through the network once for all
         measures of the responses to them.

@@ -23,8 +23,8 @@ def unit_table(
     Parameters
     ----------
     estimator : estimator
-        A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search that
-        ends in one.
+        A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or a
+        Pipeline or search that ends in one.
     X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
         Images, best held out from training.
     y : array-like of shape (n,) or None

@@ -83,7 +83,16 @@ class LastEpoch(Callback):
 
 
 class Progress(Callback):
-    """One progress bar for the whole training, with the losses of the last batch."""
+    """One progress bar for the whole training, with the losses of the last batch.
+
+    Parameters
+    ----------
+    shown : str, default="valid_accuracy"
+        What is shown of each epoch, where the history has it.
+    """
+
+    def __init__(self, shown="valid_accuracy"):
+        self.shown = shown
 
     def on_train_begin(self, net, **kwargs):
         self.bar_ = None
@@ -103,9 +112,11 @@ class Progress(Callback):
             self.bar_.update()
 
     def on_epoch_end(self, net, **kwargs):
-        if "valid_accuracy" in net.history[-1]:
-            accuracy = net.history[-1, "valid_accuracy"]
-            epoch = f"Epoch {len(net.history)}, valid. accuracy {accuracy:.3f}"
+        if self.shown in net.history[-1]:
+            name = self.shown.replace("valid_", "valid. ")
+            epoch = (
+                f"Epoch {len(net.history)}, {name} {net.history[-1, self.shown]:.3f}"
+            )
             self.bar_.set_description(epoch)
 
     def close(self):
@@ -114,8 +125,8 @@ class Progress(Callback):
             self.bar_ = None
 
 
-def own_callbacks(early_stopping, n_iter_no_change, tol, verbose):
-    """The callbacks that the classifier's parameters ask for, by name.
+def own_callbacks(task, early_stopping, n_iter_no_change, tol, verbose):
+    """The callbacks that an estimator's parameters ask for, by name.
 
     Their names are their own: skorch groups callbacks of one name, and would run a
     user's EarlyStopping beside ours, before the scores that it monitors.
@@ -123,8 +134,8 @@ def own_callbacks(early_stopping, n_iter_no_change, tol, verbose):
     callbacks = []
     if early_stopping:
         stopping = EarlyStopping(
-            monitor="valid_accuracy",
-            lower_is_better=False,
+            monitor=task.stop_by,
+            lower_is_better=task.less_is_better,
             patience=n_iter_no_change,
             threshold=tol,
             threshold_mode="abs",
@@ -133,5 +144,5 @@ def own_callbacks(early_stopping, n_iter_no_change, tol, verbose):
         )
         callbacks.append((OWN_EARLY_STOPPING, stopping))
     if verbose:
-        callbacks.append(("sktopo_progress", Progress()))
+        callbacks.append(("sktopo_progress", Progress(task.stop_by)))
     return callbacks

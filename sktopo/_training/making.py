@@ -1,4 +1,4 @@
-"""From the parameters of an estimator to its net and its objective."""
+"""From the parameters of an estimator to its network, its objective and its net."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from numbers import Real
 
 import torch
+from sklearn.base import is_classifier
 from torch import nn
 
 from sktopo._files import describe
@@ -24,19 +25,69 @@ from sktopo._training.objective import (
 )
 from sktopo._training.seeds import seeded_initialisation
 from sktopo._training.strength import LAM_MODES, Fixed
+from sktopo._training.tasks import Contrast, CrossEntropy
 from sktopo.augment import augment_batch
 from sktopo.grid import Grid, sheet_shape
 from sktopo.losses.reading import channel_count, unit_responses, unit_weights
 from sktopo.losses.registry import DEFAULTS, make_loss
-from sktopo.networks import GRID, auto_backbone, own_copy
+from sktopo.networks import (
+    GRID,
+    ProjectionNetwork,
+    TopographicNetwork,
+    auto_backbone,
+    make_network,
+    own_copy,
+)
 
 # What a model is made of: these cannot change while its training goes on.
 STRUCTURE = ("grid_shape", "backbone", "image_shape", "standardize", "optimizer")
 
 
+def make_task(estimator):
+    """What an estimator trains a network for: to classify, or else to tell apart."""
+    if is_classifier(estimator):
+        return CrossEntropy()
+    return Contrast(float(estimator.temperature))
+
+
+def make_module(estimator, mean, std, generator):
+    """The network that an estimator asks for, its weights drawn by torch.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Knows the shape of its images, and a classifier its classes.
+    mean, std : Tensor of shape (C,)
+        What images are standardised by.
+    generator : torch.Generator
+        For dropout.
+
+    Returns
+    -------
+    GridNetwork
+        With a readout for a classifier, with a projection for an encoder.
+    """
+    kind = {"network": ProjectionNetwork}
+    if is_classifier(estimator):
+        kind = {"network": TopographicNetwork, "n_classes": len(estimator.classes_)}
+    else:
+        kind["projection_dim"] = estimator.projection_dim
+    return make_network(
+        estimator.backbone,
+        estimator.image_shape_,
+        **kind,
+        n_units=Grid(estimator.grid_shape).n_units,
+        dropout=estimator.dropout,
+        mean=mean,
+        std=std,
+        generator=generator,
+    )
+
+
 def structure_of(estimator):
     """What the parameters of an estimator ask a model to be made of."""
-    structure = {name: getattr(estimator, name) for name in STRUCTURE}
+    names = STRUCTURE if is_classifier(estimator) else (*STRUCTURE, "projection_dim")
+    structure = {name: getattr(estimator, name) for name in names}
     if estimator.backbone == "auto":
         structure["backbone"] = auto_backbone(estimator.image_shape_)
     structure["grid_shape"] = Grid(estimator.grid_shape).shape
@@ -65,9 +116,9 @@ def make_objective(estimator, task, network, seed):
     ----------
     estimator : estimator
         Its parameters say which.
-    task : nn.Module
+    task : Task
         The task of the `Objective`.
-    network : TopographicNetwork
+    network : GridNetwork
         Has the layers; it is run once if other layers than the grid are asked for.
     seed : int
         For losses that draw.
@@ -152,7 +203,7 @@ def count_units(network, layers, image_shape):
 
     Parameters
     ----------
-    network : TopographicNetwork
+    network : GridNetwork
         The network.
     layers : iterable of str
         Names of its layers.
@@ -228,7 +279,7 @@ def make_net(estimator, module, objective, seeds, optimizer=None):
     ----------
     estimator : estimator
         Its parameters say how.
-    module : TopographicNetwork
+    module : GridNetwork
         What is trained.
     objective : Objective
         What is made small.
@@ -281,7 +332,10 @@ def configure(net, estimator):
             net.initial_norms[term.layer] = weight.detach().norm().item()
     net.augment = None
     if estimator.augment is not None:  # skorch takes a module for a part of the net
-        net.augment = partial(augment_batch, estimator.augment)
+        augment = estimator.augment
+        if isinstance(augment, str):
+            augment = net.criterion_.task.augmentations[augment]
+        net.augment = partial(augment_batch, augment)
     net.value_range = estimator.pixel_range_
     net.module_.dropout = estimator.dropout
     net.batch_size = estimator.batch_size
@@ -301,6 +355,7 @@ def _set_callbacks(net, estimator):
                 f"or pairs of a name and one; got {callback!r}."
             )
     own = own_callbacks(
+        net.criterion_.task,
         estimator.early_stopping,
         estimator.n_iter_no_change,
         estimator.tol,

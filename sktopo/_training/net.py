@@ -94,10 +94,10 @@ def probabilities(logits):
 
 
 class TopographicNet(ClassifierMixin, NeuralNet):
-    """The skorch net that trains a `TopographicNetwork`.
+    """The skorch net that trains a `GridNetwork`.
 
-    To scorers it is a classifier whose classes are indices, as the labels are that they
-    are given with it.
+    To scorers that of a classifier is one whose classes are indices, as the labels are
+    that they are given with it.
     """
 
     def __init__(
@@ -185,9 +185,7 @@ class TopographicNet(ClassifierMixin, NeuralNet):
         torch.clear_autocast_cache()  # not emptied by itself if the caller autocasts
         inputs, targets = to_device(batch, self.device)
         module, objective = self.module_, self.criterion_
-        images = inputs["images"]
-        if self.augment is not None:
-            images = self.augment(images, self.augmentation, self.value_range)
+        images = self._views(inputs["images"], self.augmentation)
         with outputs_of(module, objective.read_layers) as outputs:
             answers = self._answers(images)
         loss, parts = objective(module, outputs, answers, targets, inputs["weights"])
@@ -198,20 +196,36 @@ class TopographicNet(ClassifierMixin, NeuralNet):
             self.history.record_batch(name, value)
         return {"loss": loss, "y_pred": answers}
 
+    def _views(self, images, generator):
+        """What the task shows the network of a batch, changed copies after each other.
+
+        Each is drawn by a call of its own: an augmentation may draw once a batch.
+        """
+        if self.augment is None:
+            return images
+        n_views = self.criterion_.task.n_views
+        views = [
+            self.augment(images, generator, self.value_range) for _ in range(n_views)
+        ]
+        return views[0] if n_views == 1 else torch.cat(views)
+
     def _answers(self, images):
         """What the network makes of images in training, its head in float32."""
         with torch.autocast(
             images.device.type, dtype=torch.bfloat16, enabled=self.bfloat16
         ):
             features = self.module_.features(images)
-        return self.module_.classify(self.module_.grid(features.float()))
+        return self.module_.answer(self.module_.grid(features.float()))
 
     def validation_step(self, batch, **fit_params):
         self.train_mode(False)
         inputs, targets = to_device(batch, self.device)
         task = self.criterion_.task
+        images = inputs["images"]
+        if task.n_views > 1:  # the same in each epoch
+            images = self._views(images, torch.Generator().manual_seed(self.split_seed))
         with torch.no_grad():
-            answers = self.infer(inputs)
+            answers = self.infer(images)
             batch = (answers, targets, inputs["weights"])
             loss, scores = task(*batch), task.scores(*batch)
         for name, score in scores.items():

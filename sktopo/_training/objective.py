@@ -7,28 +7,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sktopo._training.strength import Fixed
+from sktopo._training.tasks import CrossEntropy
 from sktopo.losses.reading import loss_value, read_layer
 from sktopo.networks import GRID
 
 # What the spatial loss, and the weight that it had, are called in the history.
 TOPO_LOSS, LAM = "topo_loss", "lam"
-
-
-class CrossEntropy(nn.Module):
-    """The task of a classifier: cross entropy of logits, weighted by image."""
-
-    score_names = ("valid_accuracy",)
-
-    def forward(self, logits, targets, weights):
-        return (F.cross_entropy(logits, targets, reduction="none") * weights).mean()
-
-    def scores(self, logits, targets, weights):
-        """The scores of a batch of held-out images, of which more is better."""
-        correct = ((logits.argmax(dim=1) == targets) * weights).mean()
-        return {"valid_accuracy": correct}
 
 
 @dataclass
@@ -69,9 +55,8 @@ class Objective(nn.Module):
 
     Parameters
     ----------
-    task : nn.Module
-        Called with the network's answers to a batch, its targets and weights, it gives
-        a number. `scores`, called in the same way, gives those of `score_names`.
+    task : Task
+        One of `sktopo._training.tasks`.
     terms : sequence of Term, default=()
         Added in this order; their names differ.
     key : tuple, default=None

@@ -110,8 +110,8 @@ class CorrelationDistanceDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
-            that ends in one.
+            A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or
+            a Pipeline or search that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
         layer : str, default=None
@@ -248,8 +248,8 @@ class CorrelationHistogramDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
-            that ends in one.
+            A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or
+            a Pipeline or search that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
         layer : str, default=None

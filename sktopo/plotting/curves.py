@@ -300,8 +300,8 @@ class EccentricityDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
-            that ends in one.
+            A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or
+            a Pipeline or search that ends in one.
         layer : str, default=None
             Name of the layer whose units are drawn. None: the grid.
         name : str, default=None

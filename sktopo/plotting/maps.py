@@ -10,7 +10,7 @@ from sktopo import metrics
 from sktopo._evaluation import Evaluation
 from sktopo._images import as_array_like
 from sktopo._measures.tuning import orientation_of
-from sktopo.classifier import TopographicCNNClassifier
+from sktopo.frozen import FrozenNetwork
 from sktopo.grid import Grid
 from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
@@ -95,8 +95,8 @@ class GridMapDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
-            that ends in one.
+            A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or
+            a Pipeline or search that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             A few images.
         layer : str, default=None
@@ -119,8 +119,8 @@ class GridMapDisplay:
         evaluation = Evaluation.of(estimator, X, None, layer=layer)
         maps = evaluation.activations.reshape(-1, *evaluation.subject.grid.shape)
         if label is None:
-            own = isinstance(evaluation.subject.estimator, TopographicCNNClassifier)
-            is_grid = own and evaluation.network.layer == "grid"
+            foreign = isinstance(evaluation.subject.estimator, FrozenNetwork)
+            is_grid = not foreign and evaluation.network.layer == "grid"
             label = "response (pre-ReLU)" if is_grid else "response"
         return cls(maps, titles, label).plot(ax=ax, **kwargs)
 
@@ -428,8 +428,8 @@ class ExpertMapDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
-            that ends in one.
+            A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or
+            a Pipeline or search that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images.
         y : array-like of shape (n,)
@@ -591,8 +591,8 @@ class OrientationMapDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted TopographicCNNClassifier, a FrozenNetwork, or a Pipeline or search
-            that ends in one.
+            A fitted TopographicCNNClassifier or TopographicEncoder, a FrozenNetwork, or
+            a Pipeline or search that ends in one.
         X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
             Images; the standard deviation of the responses to them is the unit of
             modulation.

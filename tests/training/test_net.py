@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from torch import nn
 
-from sktopo._training import CrossEntropy, ImageDataset, Objective, Seeds, Term
+from sktopo._training import CrossEntropy, ImageDataset, Objective, Seeds, Task, Term
 from sktopo._training.making import configure, make_net
 from sktopo.losses import ActivationSimilarity, WeightSimilarity
 from sktopo.networks import make_network
@@ -68,17 +67,12 @@ def test_a_term_reads_a_convolutions_responses_in_any_precision(quick, digits):
         assert losses[-1] < 0.8 * losses[0]
 
 
-class Distance(nn.Module):
+class Distance(Task):
     """Another task: answers to images of one class are to be alike."""
-
-    score_names = ()
 
     def forward(self, answers, targets, weights):
         alike = targets[:, None] == targets
         return (torch.cdist(answers, answers).square() * alike).mean()
-
-    def scores(self, answers, targets, weights):
-        return {}
 
 
 def test_another_task(quick, digits):
