@@ -708,11 +708,12 @@ def _check_features(features, images_shape, n_features=None):
     n, *shape = images_shape
     found = f"a {type(features).__name__}"
     if isinstance(features, Tensor):
-        found = f"shape {tuple(features.shape)}, {features.dtype}"
-        fits = features.ndim == 2 and len(features) == n
+        # not len, which would fix the number of images in an exported program
+        fits = features.ndim == 2 and features.shape[0] == n
         fits = fits and n_features in (None, features.shape[1])
         if fits and features.is_floating_point():
             return
+        found = f"shape {tuple(features.shape)}, {features.dtype}"
     d = "d" if n_features is None else n_features
     raise ValueError(
         f"The backbone must map images (n, {', '.join(map(str, shape))}) to a tensor "

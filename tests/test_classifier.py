@@ -380,11 +380,15 @@ def test_conditions_share_initialisation_and_order(digits):
     np.testing.assert_allclose(weights[0], weights[2], atol=1e-9)
 
 
-def test_module_can_be_exported(fitted, digits):
+def test_module_can_be_exported_for_any_number_of_images(fitted, digits):
     X, _ = digits
-    exported = torch.export.export(fitted.module_, (torch.zeros(9, 1, 8, 8),)).module()
-    logits = exported(torch.from_numpy(X[:9].copy()).float()).detach()
-    np.testing.assert_allclose(logits, fitted.decision_function(X[:9]), atol=1e-4)
+    free = ({0: torch.export.Dim("n")},)
+    program = torch.export.export(
+        fitted.module_, (torch.zeros(9, 1, 8, 8),), dynamic_shapes=free
+    ).module()
+    for n in (1, 9, 20):
+        logits = program(torch.from_numpy(X[:n].copy()).float()).detach()
+        np.testing.assert_allclose(logits, fitted.decision_function(X[:n]), atol=1e-4)
 
 
 def test_clone_is_unfitted(fitted, digits):
