@@ -93,8 +93,8 @@ class Numbers:
         rows = self.simpler[self.simpler["reading"] == "ahead"]
         if rows.empty:
             return (
-                "No: under none of these perturbations is any of the losses ahead of "
-                "the control and of all simpler means"
+                "**No.** Under none of these perturbations is any of the losses ahead "
+                "of the control and of all simpler means"
             )
         under = rows.groupby("perturbation", sort=False)["condition"]
         ahead = [
@@ -105,7 +105,7 @@ class Numbers:
         others = [OUTCOMES[n].label for n in PERTURBATIONS if n not in under.groups]
         none = f"; none is under {', '.join(others)}" if others else ""
         return (
-            f"In part: ahead of the control and of all simpler means are "
+            f"**In part.** Ahead of the control and of all simpler means are "
             f"{', and '.join(ahead)}{none}. The least p of these, by Holm's method, is "
             f"{short(rows['p_holm'].min())}"
         )

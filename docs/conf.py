@@ -40,7 +40,9 @@ html_title = "sktopo"
 html_static_path = ["_static"]
 html_css_files = ["sktopo.css"]
 html_show_sourcelink = False
-html_sidebars = {"install": [], "getting_started": [], "faq": [], "cite": []}
+# pages that are in no section
+ALONE = ("install", "getting_started", "comparison", "faq", "glossary", "cite")
+html_sidebars = {name: [] for name in ALONE}
 html_theme_options = {
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
