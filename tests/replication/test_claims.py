@@ -99,7 +99,7 @@ def test_the_family_is_fixed(dataset, rng):
 
 
 def test_an_unknown_data_set_is_refused(rng):
-    with pytest.raises(ValueError, match=r"'cifar10', 'mnist_5000'\].*got 'cifar'"):
+    with pytest.raises(ValueError, match=r"'mnist_5000', 'cifar10'\].*got 'cifar'"):
         claims(*simulate(rng), "cifar")
 
 

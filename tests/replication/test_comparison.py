@@ -181,15 +181,19 @@ def test_images_are_stratified_and_the_same(monkeypatch):
 @pytest.fixture
 def few(monkeypatch):
     """Digits, one loss at one strength, and one simpler means."""
-    for name in set(LOSSES) - {"ws"}:
-        monkeypatch.delitem(LOSSES, name)
-    for name in set(SIMPLER) - {"adamw_0.1"}:
-        monkeypatch.delitem(SIMPLER, name)
+    whole = {"ws": (LOSSES, dict(LOSSES)), "adamw_0.1": (SIMPLER, dict(SIMPLER))}
+    for name, (registry, entries) in whole.items():
+        registry.clear()
+        registry[name] = entries[name]
     monkeypatch.setattr(plan, "STRENGTHS", (0.2,))
     X, y = load_digits_images("train", return_X_y=True)
     X_test, y_test = load_digits_images("test", return_X_y=True)
     data = X[:256], y[:256], X_test[:100], y_test[:100]
     monkeypatch.setattr(command, "load_comparison", lambda data_home: data)
+    yield
+    for registry, entries in whole.values():  # in the order that they had
+        registry.clear()
+        registry.update(entries)
 
 
 def test_the_command_answers(few, tmp_path, capsys):
