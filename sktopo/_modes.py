@@ -22,6 +22,8 @@ def plain_modes():
         for kind in kinds:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":  # each call of torch is slower
+        # entered only where it must be, since each call of torch is slower then; torch
+        # 2.7 cannot tell the default device once it was set back to None
+        if torch.empty(0).device.type != "cpu":
             stack.enter_context(torch.device("cpu"))
         yield

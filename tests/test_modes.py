@@ -23,7 +23,7 @@ from sktopo import (
 
 @contextlib.contextmanager
 def default_device():
-    before = torch.get_default_device()
+    before = torch.empty(0).device
     torch.set_default_device("meta")
     try:
         yield
@@ -73,7 +73,7 @@ MODES = {
 
 def state():
     return (
-        torch.get_default_device(),
+        torch.empty(0).device,
         torch.get_default_dtype(),
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
