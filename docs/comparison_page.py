@@ -10,13 +10,20 @@ says with which commands those were made.
 import inspect
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
-from texts import short, table, with_interval
+from texts import (
+    close,
+    legend_below,
+    read_results,
+    rendered,
+    short,
+    table,
+    with_interval,
+)
 
 from sktopo.plotting import TradeOffDisplay
-from sktopo.plotting.style import drawing, pyplot
+from sktopo.plotting.style import drawing
 from sktopo.replication import (
     _contrasts,
     against_simpler,
@@ -235,15 +242,9 @@ def draw(numbers, names):
     with drawing(None, (6, 2.5 * n_rows + 1.4), (n_rows, n_columns)) as axes:
         for ax, name in zip(axes.ravel(), names):
             trade_off(numbers, name).plot(ax)
-            handles = ax.get_legend_handles_labels()
             ax.get_legend().remove()
-        style = {"ncols": 3, "frameon": False, "fontsize": "small"}
-        ax.figure.legend(*handles, loc="outside lower center", **style)
+        legend_below(ax, 3)
     return ax.figure
-
-
-def close(figure):
-    pyplot().close(figure)
 
 
 # ------------------------------------------------------------------ the page
@@ -251,11 +252,7 @@ def close(figure):
 
 def read(name):
     """The results of one of the comparisons."""
-    return pd.read_csv(
-        FOLDER / f"{name}.csv.gz",
-        keep_default_na=False,
-        na_values={"value": [""]},
-    )
+    return read_results(FOLDER / f"{name}.csv.gz")
 
 
 def cost_table():
@@ -292,11 +289,8 @@ def page():
     """The text of the page, and the numbers that it is made of."""
     there = [name for name in BACKBONES if (FOLDER / f"{name}.csv.gz").exists()]
     comparisons = {name: Numbers(read(name)) for name in there}
-    loader = jinja2.FileSystemLoader(FOLDER)
-    environment = jinja2.Environment(
-        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    )
-    text = environment.get_template("page.rst.jinja").render(
+    text = rendered(
+        FOLDER,
         plan="\n".join(inspect.getdoc(_contrasts).splitlines()[4:]),
         cost=cost_table(),
         first=first_table(),

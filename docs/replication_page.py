@@ -11,11 +11,18 @@ Fashion-MNIST, the figure of single models is drawn anew, too.
 import argparse
 from pathlib import Path
 
-import jinja2
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
-from texts import short, table, with_interval
+from texts import (
+    close,
+    legend_below,
+    read_results,
+    rendered,
+    short,
+    table,
+    with_interval,
+)
 
 from sktopo import select_results
 from sktopo._measures.results import write_parameter
@@ -24,7 +31,7 @@ from sktopo.plotting import (
     GridMapDisplay,
     LambdaCurveDisplay,
 )
-from sktopo.plotting.style import bare, drawing, pyplot, styles
+from sktopo.plotting.style import bare, drawing, styles
 from sktopo.study import load_results
 from sktopo.study.statistics import mean_interval
 
@@ -179,14 +186,16 @@ class Found:
 
     # -------------------------------------------------------------- means
 
+    def rows(self, outcome):
+        """The results of one of `OUTCOMES`."""
+        keys = zip(("group", "measure", "parameter"), OUTCOMES[outcome])
+        chosen = np.logical_and.reduce([self.results[k] == value for k, value in keys])
+        return self.results[chosen]
+
     def of_seeds(self, condition, outcome):
         """A value a seed: the mean over lam .3, 1 and 3, or at the only lam."""
-        group, measure, parameter, _ = OUTCOMES[outcome]
-        rows = select_results(
-            self.results, condition=condition, group=group, measure=measure
-        )
-        rows = rows[rows["parameter"] == parameter]
-        return rows.groupby("seed")["value"].mean()
+        rows = self.rows(outcome)
+        return rows[rows["condition"] == condition].groupby("seed")["value"].mean()
 
     def mean(self, condition, outcome):
         values = self.of_seeds(condition, outcome)
@@ -223,7 +232,7 @@ def p_in_words(p):
 
 def read(name):
     """A table, whose text may be empty, and whose numbers may be missing."""
-    table = pd.read_csv(FOLDER / name, keep_default_na=False, na_values={"value": [""]})
+    table = read_results(FOLDER / name)
     numbers = ["estimate", "low", "high", "delta", "p_t", "p_sign_flip", "p_holm"]
     there = [column for column in numbers if column in table]
     return table.assign(**{c: pd.to_numeric(table[c], "coerce") for c in there})
@@ -255,29 +264,22 @@ def draw_claims(found):
         ax.set_ylim(-0.7, len(rows) - 0.3)
         ax.set_xlabel("estimate / delta; to the right: as claimed")
         bare(ax)
-        style = {"ncols": 2, "frameon": False, "fontsize": "small"}
-        ax.figure.legend(loc="outside lower center", **style)
+        legend_below(ax, 2)
     return ax.figure
 
 
 def draw_curves(found, names):
     """Measures against lam, the conditions that were run at each of them."""
-    rows = found.results[found.results["condition"].isin(MAIN)]
     shape = (-(-len(names) // 2), 2)
     with drawing(None, (5.4, 2.6 * shape[0]), shape) as axes:
         for ax, name in zip(np.ravel(axes), names):
-            group, measure, parameter, words = OUTCOMES[name]
-            part = rows[
-                (rows["group"] == group)
-                & (rows["measure"] == measure)
-                & (rows["parameter"] == parameter)
-            ].replace({"condition": LABELS})
-            LambdaCurveDisplay(part, words, conditions=[LABELS[c] for c in MAIN]).plot(
-                ax
-            )
+            rows = found.rows(name)
+            rows = rows[rows["condition"].isin(MAIN)].replace({"condition": LABELS})
+            words, shown = OUTCOMES[name][-1], [LABELS[c] for c in MAIN]
+            LambdaCurveDisplay(rows, words, conditions=shown).plot(ax)
             ax.set_title("")
             ax.get_legend().remove()
-        _legend_below(axes)
+        legend_below(ax, 4)
     return ax.figure
 
 
@@ -299,8 +301,8 @@ def draw_scales(found):
             ax.set_xlabel(titles[scale])
             ax.set_ylabel("accuracy change")
             bare(ax)
-        _legend_below(axes)
-    return axes.flat[0].figure
+        legend_below(ax, 4)
+    return ax.figure
 
 
 def at_sigma(scale, sigma):
@@ -346,12 +348,6 @@ def models_of(store):
     }
 
 
-def _legend_below(axes):
-    handles = axes.flat[0].get_legend_handles_labels()
-    style = {"ncols": 4, "frameon": False, "fontsize": "small"}
-    axes.flat[0].figure.legend(*handles, loc="outside lower center", **style)
-
-
 # ------------------------------------------------------------------ the page
 
 
@@ -370,24 +366,14 @@ OF_MODELS = {"maps": draw_maps, "correlations": draw_correlations}
 
 def render(found):
     """The text of the page, of what was found in each data set."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "replication"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("page.rst.jinja").render(
-        fashion=found["fashion_mnist"], mnist=found["mnist_5000"]
-    )
+    fashion, mnist = (found[name] for name in DATASETS)
+    return rendered(HERE / "replication", fashion=fashion, mnist=mnist)
 
 
 def page():
     """The text of the page, and what was found on Fashion-MNIST."""
     found = {name: Found(name) for name in DATASETS}
     return render(found), found["fashion_mnist"]
-
-
-def close(figure):
-    pyplot().close(figure)
 
 
 def main():

@@ -1,6 +1,28 @@
-"""Numbers and tables as the pages made of results write them."""
+"""What the pages that are made of results share: reading, numbers, tables, legends."""
 
+import jinja2
 import numpy as np
+import pandas as pd
+
+from sktopo.plotting.style import pyplot
+
+
+def read_results(path):
+    """The results of a study, in which parameters may be empty."""
+    return pd.read_csv(path, keep_default_na=False, na_values={"value": [""]})
+
+
+def rendered(folder, **values):
+    """The page of the templates in a folder."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("page.rst.jinja").render(**values)
+
+
+# ------------------------------------------------------------------ text
 
 
 def short(value, digits=3, sign=False):
@@ -31,3 +53,17 @@ def table(columns, rows):
         for line in lines
     ]
     return "\n".join([rule, texts[0], rule, *texts[1:], rule])
+
+
+# ------------------------------------------------------------------ figures
+
+
+def legend_below(ax, n_columns):
+    """One legend for the whole figure, below it, of what these axes show."""
+    handles = ax.get_legend_handles_labels()
+    style = {"ncols": n_columns, "frameon": False, "fontsize": "small"}
+    ax.figure.legend(*handles, loc="outside lower center", **style)
+
+
+def close(figure):
+    pyplot().close(figure)

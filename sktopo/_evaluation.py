@@ -51,15 +51,14 @@ class LabelledImages:
         """Whether there are labels, and a classifier to predict them."""
         return self.y is not None and len(self.subject.classes) > 0
 
-    def require_labels(self):
+    def require_labels(self, what="This"):
         """Raise a ValueError where there are none."""
         if self.y is None:
-            raise ValueError("This needs the labels of the images; y is None.")
+            raise ValueError(f"{what} needs the labels of the images; y is None.")
 
     def require_accuracy(self):
         """Raise a ValueError where there can be no accuracy."""
-        if self.y is None:
-            raise ValueError("Accuracy needs the labels of the images; y is None.")
+        self.require_labels("Accuracy")
         if not self.can_predict:
             raise ValueError(
                 f"This {type(self.subject.estimator).__name__} has no classes: it does "

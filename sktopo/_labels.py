@@ -14,6 +14,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sktopo._images import as_array_like
 
 
+def check_targets(y):
+    """Raise a ValueError unless these can be labels; floats beyond integers cannot."""
+    with np.errstate(invalid="ignore"):  # of the largest floats, which are refused
+        check_classification_targets(y)
+
+
 def as_labels(y, warn=False):
     """Labels as an array of one axis and one kind, none of them missing.
 
@@ -93,8 +99,7 @@ def check_label_types(labels, classes):
             f"model knows are {known}, such as {known_class!r}. Give labels of the "
             f"type that the model was trained with."
         )
-    with np.errstate(invalid="ignore"):  # floats beyond integers are refused
-        check_classification_targets(labels)
+    check_targets(labels)
 
 
 # ------------------------------------------------------------------ as JSON

@@ -11,12 +11,11 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight, compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
 
 from sktopo import _estimator
 from sktopo._forward import best_class
 from sktopo._images import as_array_like, validate_images, validate_weights
-from sktopo._labels import as_labels, check_label_types
+from sktopo._labels import as_labels, check_label_types, check_targets
 from sktopo._sklearn_private import StrOptions, check_partial_fit_first_call
 from sktopo.networks import Head
 
@@ -440,8 +439,7 @@ def _labelled_images(classifier, X, y, sample_weight, reset, classes=None):
     y = None if y is None else as_labels(y, warn=True)
     shape = classifier.image_shape
     X, y = validate_images(classifier, X, y, reset=reset, image_shape=shape)
-    with np.errstate(invalid="ignore"):  # floats beyond integers are refused
-        check_classification_targets(y)
+    check_targets(y)
     weights = validate_weights(sample_weight, X)
     if classes is None and reset:
         classifier.classes_ = LabelEncoder().fit(y).classes_

@@ -9,11 +9,10 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.model_selection import ShuffleSplit
-from sklearn.utils.multiclass import check_classification_targets
 
 from sktopo import _estimator
 from sktopo._images import validate_images
-from sktopo._labels import as_labels
+from sktopo._labels import as_labels, check_targets
 from sktopo._sklearn_private import Interval, one_of
 from sktopo._training import import_supcon_loss
 from sktopo.augment import VIEWS
@@ -387,8 +386,7 @@ def _images_to_tell_apart(encoder, X, y, reset):
 
 def _label_indices(encoder, y):
     """Which of its labels each image has; they are two or more."""
-    with np.errstate(invalid="ignore"):  # floats beyond integers are refused
-        check_classification_targets(y)
+    check_targets(y)
     labels, indices = np.unique(y, return_inverse=True)
     if len(labels) < 2:
         raise ValueError(
