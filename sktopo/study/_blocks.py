@@ -137,12 +137,16 @@ class Differences:
 
 @dataclass
 class Winner:
-    """The most accurate condition under one noise, and its lead on the control."""
+    """The most accurate condition under one noise, and its lead on the control.
+
+    A lead is within noise where seeds do not show that there is one.
+    """
 
     name: str
     image: str
     accuracy: str
     lead: str
+    within_noise: bool
 
 
 @dataclass

@@ -40,6 +40,7 @@ from sktopo.study._panels import (
     rows_of,
     taken_at,
 )
+from sktopo.study.statistics import mean_interval
 
 CONTROL = "control"
 CELL = ["condition", "lam", "seed"]
@@ -198,7 +199,6 @@ def image_noise(results):
     chosen = chosen.groupby("condition", sort=False).idxmax()
     scored = noisy[noisy["seed"].isin(scoring)].set_index(["condition", "lam"])
     scored = scored[scored.index.isin(chosen)].reset_index()
-    means = scored.groupby(["kind", "level", "condition"])["accuracy"].mean()
     names = ", ".join(f"{name} {lam:g}" for name, lam in chosen if lam > 0)
     how = f"Models of {count(len(scoring), 'seed')}"
     how += f", at the only lam ({names})." if names else "."
@@ -208,8 +208,15 @@ def image_noise(results):
             f"the mean accuracy over all noises ({names}); scored are the other "
             f"{count(len(scoring), 'seed')}."
         )
-    text = f"{how} Accuracy of the best, and its lead on the control, not tested."
-    return [Text(text), _winners(means.unstack("condition"), looks_of(results))]
+    text = (
+        f"{how} Accuracy of the best, and its lead on the control of the same seed. "
+        f"Grey, with \u2248: within noise, since the lead's 95 % interval over seeds "
+        f"holds 0 or there is one seed only. The best is chosen on the seeds that "
+        f"score it, and none of the leads is adjusted for how many there are."
+    )
+    keys = ["kind", "level", "seed", "condition"]
+    by_seed = scored.set_index(keys)["accuracy"].unstack("condition")
+    return [Text(text), _winners(by_seed, looks_of(results))]
 
 
 def _accuracy_under_image_noise(results):
@@ -229,18 +236,34 @@ def _accuracy_under_image_noise(results):
 
 
 def _winners(table, looks):
-    """The best of each kind and level; `table` has a column a condition."""
-    names, best = table.idxmax(axis=1), table.max(axis=1)
-    lead = best - table.get(CONTROL, np.nan)
-    found = {
-        place: Winner(
+    """The best of each kind and level.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Accuracy: a row a kind, level and seed, a column a condition.
+    looks : dict
+        How each condition is drawn.
+
+    Returns
+    -------
+    Winners
+        The block.
+    """
+    found = {}
+    for place, rows in table.groupby(level=["kind", "level"]):
+        means = rows.mean()
+        name = means.idxmax()
+        lead = rows[name] - rows.get(CONTROL, np.nan)
+        lead = mean_interval(lead.to_numpy(float)[None]).iloc[0]
+        told = name != CONTROL and not np.isnan(lead["mean"])
+        found[place] = Winner(
             name,
             figures.swatch(**looks[name]),
-            f"{best[place]:.3f}",
-            "" if name == CONTROL or np.isnan(lead[place]) else f"{lead[place]:+.3f}",
+            f"{means[name]:.3f}",
+            f"{lead['mean']:+.3f}" if told else "",
+            within_noise=bool(told and not lead["low"] > 0),
         )
-        for place, name in names.items()
-    }
     levels = sorted({level for _, level in found})
     rows = [
         (kind.replace("_", " "), [found.get((kind, level)) for level in levels])

@@ -380,6 +380,20 @@ def test_the_winner_is_the_most_accurate_condition(study):
     for _, cells in winners.rows:
         for cell in cells:
             assert (cell.name, cell.accuracy, cell.lead) == ("ws", "0.800", "+0.100")
+            assert not cell.within_noise  # the same in both seeds
+
+
+def test_a_lead_that_seeds_do_not_show_is_marked(study, tmp_path):
+    table = study.table[study.table["group"].isin(["performance", "robustness"])]
+    noisy = table["measure"] == "accuracy_change"
+    ws, first = table["condition"] == "ws", table["seed"] == table["seed"].min()
+    lead = np.where(first, 0.1, -0.02)  # another sign in the other seed
+    study.table = table.assign(value=np.where(noisy, -0.2 + ws * lead, 0.9))
+    _, winners = _findings.image_noise(study)
+    cells = [cell for _, row in winners.rows for cell in row]
+    assert {(cell.lead, cell.within_noise) for cell in cells} == {("+0.040", True)}
+    study.report(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text().count("+0.040 \u2248") == len(cells)
 
 
 # ------------------------------------------------------------------ classes
