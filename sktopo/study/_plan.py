@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from sktopo._estimator import TopographicEstimator
 from sktopo._files import describe
 from sktopo._measures.registry import GROUPS, check_include
 from sktopo._numbers import as_number, elements
@@ -64,7 +65,7 @@ class Plan:
 
     Attributes
     ----------
-    base : TopographicCNNClassifier
+    base : TopographicCNNClassifier or TopographicEncoder
         What all conditions have in common.
     conditions : dict
         Parameters by name of the condition.
@@ -98,12 +99,10 @@ class Plan:
         layers=None,
         subjects=None,
     ):
-        if estimator is not None and not isinstance(
-            estimator, TopographicCNNClassifier
-        ):
+        if not isinstance(estimator, TopographicEstimator | None):
             raise TypeError(
-                f"estimator must be a TopographicCNNClassifier or None; got "
-                f"{type(estimator).__name__}."
+                f"estimator must be a TopographicCNNClassifier, a TopographicEncoder "
+                f"or None; got {type(estimator).__name__}."
             )
         check_integer("n_seeds", n_seeds, 1)
         check_integer("first_seed", first_seed, 0)
@@ -306,7 +305,7 @@ def _add_own(found, conditions):
         if not isinstance(settings, Mapping):
             raise TypeError(
                 f"The settings of condition {name!r} must be a dict of parameters "
-                f"of the classifier; got {settings!r}."
+                f"of the estimator; got {settings!r}."
             )
         if name in found or not _is_name(name):
             raise ValueError(
@@ -344,7 +343,7 @@ def _check_layers(layers):
     names = elements(layers, "layers")
     if odd := [name for name in names if not _is_name(name)]:
         raise ValueError(
-            f"layers must be names of layers, as in classifier.module_.named_modules() "
+            f"layers must be names of layers, as in estimator.module_.named_modules() "
             f"and of up to {LONGEST_NAME} letters; got {odd}."
         )
     return [name for name in dict.fromkeys(names) if name != GRID]

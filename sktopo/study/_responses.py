@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from sktopo import metrics
 from sktopo.metrics.activations import Activations
 
 # Images of each class whose responses are kept.
 PER_CLASS = 100
+# What only a classifier has.
+OPTIONAL = ("readout",)
 
 
-def responses(classifier, X, y):
+def responses(estimator, X, y, classes):
     """What the study keeps of a model's responses; see `response_shapes`."""
-    classes = classifier.classes_
-    A = classifier.transform(X)
+    A = estimator.transform(X)
     rows = [np.flatnonzero(y == label)[:PER_CLASS] for label in classes]
     rows = np.sort(np.concatenate(rows))
     r = Activations(A).correlations
     r = r[np.triu_indices(len(r), k=1)]
     precision = metrics.average_precision(A, y, classes)
     experts = metrics.expert_units(A, y, classes=classes)
-    return {
+    readout = {}
+    if is_classifier(estimator):
+        readout["readout"] = estimator.readout_weights_
+    return readout | {
         "activations": A[rows],
         "class_means": metrics.class_means(A, y).astype(np.float32),
-        "readout": classifier.readout_weights_,
         "average_precision": precision,
         "experts": experts.astype(np.uint8),
         "correlations": r[~np.isnan(r)].astype(np.float32),

@@ -15,7 +15,7 @@ from sktopo._measures.words import select_labelled
 from sktopo._warn import warn_user
 from sktopo.study._kept import grid_shape
 from sktopo.study._plan import CONTROL, GRID
-from sktopo.study._responses import response_shapes
+from sktopo.study._responses import OPTIONAL, response_shapes
 from sktopo.study._store import RESPONSES, Store, table_name
 from sktopo.study.statistics import compare, summarise
 
@@ -50,8 +50,8 @@ class StudyResults:
     responses : mapping of (str, float, int) to dict
         Arrays of the responses of each model, by condition, lam and seed: "activations"
         of up to 100 test images of each class, their "rows" among the test images,
-        "class_means", "readout", "average_precision", "experts" and "correlations" of
-        all pairs of units.
+        "class_means", "average_precision", "experts", "correlations" of all pairs of
+        units, and of classifiers "readout".
 
     See Also
     --------
@@ -451,7 +451,7 @@ class StoredResponses(Mapping):
     def __getitem__(self, key):
         cell = self._cells[key]
         shapes = response_shapes(self._n_units[cell.condition], self._n_classes)
-        return self._store.read_responses(cell, shapes)
+        return self._store.read_responses(cell, shapes, OPTIONAL)
 
     def __iter__(self):
         return iter(self._cells)
@@ -462,13 +462,15 @@ class StoredResponses(Mapping):
 
 def _consistency(responses, name):
     """`metrics.consistency` of several seeds' responses, or None where it cannot be."""
-    representations = [_representation(r, name) for r in responses.values()]
+    found = [_representation(r, name) for r in responses.values()]
+    representations = [one for one in found if one is not None]
     if len(representations) < 2 or len(representations[0]) < 3:
         return None
     return metrics.consistency(representations)
 
 
 def _representation(responses, name):
+    """The array of that name; None for a readout that a model does not have."""
     if name == "post_relu":
         return np.maximum(responses["activations"], 0)
-    return responses[name]
+    return responses.get(name)

@@ -25,9 +25,8 @@ from sktopo._labels import as_labels, check_label_types
 from sktopo._layers import find_layer
 from sktopo._measures.registry import GROUPS, measure
 from sktopo._saving import serialise
+from sktopo._training.making import make_module
 from sktopo.frozen import FrozenNetwork
-from sktopo.grid import Grid
-from sktopo.networks import make_network
 from sktopo.study._guests import as_table
 from sktopo.study._plan import CONTROL, Cell
 from sktopo.study._responses import responses
@@ -48,11 +47,11 @@ class Task:
         What the store has of it, as `Store.read_manifest` gives it.
     missing : list of (str or None, str)
         Layers and groups of measures to take.
-    estimator : TopographicCNNClassifier or FrozenNetwork
+    estimator : TopographicEstimator or FrozenNetwork
         What is trained, where there is no model yet; or is only measured.
     random_state : int
         Of the measures.
-    control : TopographicCNNClassifier
+    control : TopographicEstimator
         What the control of its seed was trained as.
     measures : dict
         The user's own measures by name.
@@ -84,7 +83,7 @@ def check_data(estimator, X_train, y_train, X_test, y_test):
 
     Parameters
     ----------
-    estimator : TopographicCNNClassifier
+    estimator : TopographicEstimator
         Remembers shape and names of the features that it sees.
     X_train, y_train, X_test, y_test : array-like
         As `TopographicStudy.run` takes them.
@@ -128,26 +127,20 @@ def _read_only(values):
     return values
 
 
-def check_layers(plan, n_classes):
+def check_layers(plan, classes):
     """Raise a ValueError for a layer that a network will not have, where that is known.
 
     Networks with a backbone of the user's own are looked at when they are measured.
     """
+    shape = plan.base.image_shape_
     for name, settings in plan.conditions.items():
         estimator = clone(plan.base).set_params(**settings)
         if not plan.layers or callable(estimator.backbone):
             continue
+        estimator.image_shape_, estimator.classes_ = shape, classes
         with torch.device("meta"):
-            network = make_network(
-                estimator.backbone,
-                plan.base.image_shape_,
-                n_units=Grid(estimator.grid_shape).n_units,
-                n_classes=n_classes,
-                dropout=estimator.dropout,
-                mean=torch.zeros(plan.base.image_shape_[0]),
-                std=torch.ones(plan.base.image_shape_[0]),
-                generator=None,
-            )
+            mean, std = torch.zeros(shape[0]), torch.ones(shape[0])
+            network = make_module(estimator, mean, std, generator=None)
         for layer in plan.layers:
             try:
                 find_layer(network, layer, "layers")
@@ -345,12 +338,14 @@ def _run_cell(task):
     """Train and measure what a cell lacks; the error's text if that cannot be."""
     try:
         with _one_thread():
-            classifier, known = _train(task)
+            estimator, known = _train(task)
             files = {}
             if task.is_trained and RESPONSES not in known:
-                found = responses(classifier, task.data["X_test"], task.data["y_test"])
+                classes = np.unique(task.data["y_train"])
+                X, y = task.data["X_test"], task.data["y_test"]
+                found = responses(estimator, X, y, classes)
                 files[RESPONSES] = safetensors.numpy.save(found)
-            files |= _measure(classifier, task)
+            files |= _measure(estimator, task)
             task.store.add(task.cell, files, known)
     except KeyboardInterrupt:
         raise
@@ -360,7 +355,7 @@ def _run_cell(task):
 
 
 def _train(task):
-    """The fitted classifier of a cell, and what the store has of it."""
+    """The fitted estimator of a cell, and what the store has of it."""
     estimator = task.estimator
     if not task.is_trained:
         return estimator, task.known
@@ -368,29 +363,29 @@ def _train(task):
         settings = estimator.get_params(deep=False)
         return task.store.load_model(task.cell, settings, type(estimator)), task.known
     # a clone, so that tasks that wait for the others hold no trained models
-    classifier = clone(estimator).fit(task.data["X_train"], task.data["y_train"])
+    fitted = clone(estimator).fit(task.data["X_train"], task.data["y_train"])
     # without times a file is the same whoever makes it: the worker of a killed study
     # may still be at it
-    for epoch in classifier.net_.history:
+    for epoch in fitted.net_.history:
         del epoch["dur"]
-    return classifier, task.store.add(task.cell, {MODEL: serialise(classifier)}, {})
+    return fitted, task.store.add(task.cell, {MODEL: serialise(fitted)}, {})
 
 
-def _measure(classifier, task):
+def _measure(estimator, task):
     """Tables of the groups that are missing, as files."""
     X, y = task.data["X_test"], task.data["y_test"]
     files, common = {}, {}
     for layer, group in task.missing:
         if group in GROUPS:
             common.setdefault(layer, []).append(group)
-    control = classifier
+    control = estimator
     if task.cell != task.cell.control:
         settings = task.control.get_params(deep=False)
         cls = type(task.control)
         control = task.store.load_model(task.cell.control, settings, cls)
     for layer, groups in common.items():
         table = measure(
-            classifier,
+            estimator,
             X,
             y,
             groups,
@@ -406,6 +401,6 @@ def _measure(classifier, task):
             # a guest begins anew with each model, gets a copy of it, and cannot change
             # the images
             guest = copy.deepcopy(task.measures[group])
-            found = guest(copy.deepcopy(classifier), X, y)
+            found = guest(copy.deepcopy(estimator), X, y)
             files[table_name(group)] = table_bytes(as_table(found, group, len(y)))
     return files

@@ -30,7 +30,6 @@ from sktopo._files import (
 from sktopo._measures.results import COLUMNS
 from sktopo._saving import GIVEN
 from sktopo._warn import warn_user
-from sktopo.classifier import TopographicCNNClassifier
 from sktopo.study._kept import read_kept
 from sktopo.study._plan import Cell
 
@@ -376,7 +375,7 @@ class Store:
         write_atomically(self.path(cell, "cell.json"), text.encode())
         return manifest
 
-    def load_model(self, cell, settings, cls=TopographicCNNClassifier):
+    def load_model(self, cell, settings, cls):
         given = {name: settings[name] for name in GIVEN if callable(settings.get(name))}
         self._has_folder(cell)
         return cls.load(self.path(cell, MODEL), **given)
@@ -392,7 +391,7 @@ class Store:
                 f"model is measured again."
             ) from error
 
-    def read_responses(self, cell, shapes):
+    def read_responses(self, cell, shapes, optional=()):
         """Arrays that the study keeps of a model's responses.
 
         Parameters
@@ -401,6 +400,8 @@ class Store:
             The model.
         shapes : dict
             Shape of each array; None for an axis of any length.
+        optional : collection of str, default=()
+            Names of arrays that not every model has.
 
         Returns
         -------
@@ -410,10 +411,10 @@ class Store:
         path = self.path(cell, RESPONSES)
         try:
             found = safetensors.numpy.load(read_regular(path, _MOST_TENSORS))
-            if set(found) != set(shapes):
+            if set(found) | set(optional) != set(shapes):
                 raise ValueError(f"it holds {sorted(found)}, not {sorted(shapes)}")
-            for name, shape in shapes.items():
-                given = found[name].shape
+            for name, array in found.items():
+                given, shape = array.shape, shapes[name]
                 fits = [n is None or n == m for n, m in zip(shape, given)]
                 if len(given) != len(shape) or not all(fits):
                     raise ValueError(f"{name} has shape {given}, not {shape}")

@@ -18,6 +18,7 @@ from sklearn.exceptions import FitFailedWarning
 from sktopo._files import digest
 from sktopo._warn import warn_user
 from sktopo.classifier import TopographicCNNClassifier
+from sktopo.encoder import TopographicEncoder
 from sktopo.frozen import FrozenNetwork
 from sktopo.study._kept import keep_labels, keep_plan
 from sktopo.study._plan import CONTROL, FIRST_SEED, Plan, describe_estimator
@@ -26,6 +27,9 @@ from sktopo.study._run import check_data, check_layers, run_plan, told_how_to_go
 from sktopo.study._store import Store
 
 __all__ = ["TopographicStudy"]
+
+# What a study trains.
+KINDS = (TopographicCNNClassifier, TopographicEncoder)
 
 
 class TopographicStudy(BaseEstimator):
@@ -38,9 +42,10 @@ class TopographicStudy(BaseEstimator):
 
     Parameters
     ----------
-    estimator : TopographicCNNClassifier, default=None
+    estimator : TopographicCNNClassifier or TopographicEncoder, default=None
         What all conditions have in common. None: the classifier's defaults. For the
-        paper's networks see `sktopo.replication.protocol`.
+        paper's networks see `sktopo.replication.protocol`. Models of an encoder have no
+        accuracy and no robustness; for what it learned give a probe in `measures`.
     topo_losses : sequence of str or callable, \
             default=("ws", "as", "as_untransposed")
         Conditions by their spatial loss, as the estimator's `topo_loss`, each at every
@@ -70,14 +75,14 @@ class TopographicStudy(BaseEstimator):
         as ``{"ws_cosine": {"topo_loss": "ws", "distance": "cosine"}}``. With a "lam" a
         condition is run there only, else at each lam.
     measures : mapping of str to callable, default=None
-        Further measures, called as ``f(classifier, X_test, y_test)``, which give a
+        Further measures, called as ``f(estimator, X_test, y_test)``, which give a
         number, or a DataFrame with a column "value" and possibly "measure",
         "parameter" and "n". The name is the group.
     first_seed : int, default=100
         The seeds are this number and those that follow: 100, 101, ...
     layers : sequence of str, default=None
         Further layers to measure beside the grid, by their names in
-        ``classifier.module_.named_modules()``. The results then have a column "layer",
+        ``estimator.module_.named_modules()``. The results then have a column "layer",
         which says "grid" for the grid, for accuracy and for your own measures.
     subjects : mapping of str to FrozenNetwork, default=None
         Networks that were trained elsewhere, to be measured beside the others on the
@@ -141,7 +146,7 @@ class TopographicStudy(BaseEstimator):
 
     def __init__(
         self,
-        estimator: TopographicCNNClassifier | None = None,
+        estimator: TopographicCNNClassifier | TopographicEncoder | None = None,
         topo_losses: Sequence[str | Callable] = ("ws", "as", "as_untransposed"),
         lams: Sequence[float] = (0.1, 0.3, 0.5, 1, 2, 3),
         n_seeds: int = 10,
@@ -230,7 +235,7 @@ class TopographicStudy(BaseEstimator):
             vars(self).pop(name, None)
         plan = self._plan()
         data = check_data(plan.base, X_train, y_train, X_test, y_test)
-        check_layers(plan, len(np.unique(data["y_train"])))
+        check_layers(plan, np.unique(data["y_train"]))
         with contextlib.ExitStack() as stack:
             if self.store is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -252,7 +257,7 @@ class TopographicStudy(BaseEstimator):
 
     def load_model(
         self, condition: str, lam: float | None = None, seed: int | None = None
-    ) -> TopographicCNNClassifier:
+    ) -> TopographicCNNClassifier | TopographicEncoder:
         """Read a trained model from the store.
 
         Parameters
@@ -266,7 +271,7 @@ class TopographicStudy(BaseEstimator):
 
         Returns
         -------
-        TopographicCNNClassifier
+        TopographicCNNClassifier or TopographicEncoder
             The fitted model.
 
         Raises
@@ -480,8 +485,8 @@ def _described(plan, data):
         "plan": keep_plan(plan),
         "labels": keep_labels(data["y_train"], data["y_test"]),
     }
-    defaults = describe_estimator(TopographicCNNClassifier())
-    return described, defaults, plan.base.image_shape_[0]
+    defaults = next(kind() for kind in KINDS if isinstance(plan.base, kind))
+    return described, describe_estimator(defaults), plan.base.image_shape_[0]
 
 
 def _report_failures(errors, n_cells):
