@@ -17,10 +17,6 @@ import numpy as np
 import pandas as pd
 import torch
 from run import fastest
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from sktopo import TopographicEncoder
 from sktopo._training import import_supcon_loss
@@ -29,8 +25,8 @@ from sktopo.datasets import fetch_fashion_mnist
 from sktopo.losses import WeightSimilarity
 from sktopo.metrics import morans_i
 from sktopo.metrics.intervals import half_width
+from sktopo.replication._objectives import linear_probe, read_labels
 
-STRENGTHS = [1e-3, 1e-2, 1e-1, 1.0]
 # What is probed beside pixels, with one seed each.
 ENCODERS = {
     "random": {"topo_loss": None, "max_epochs": 1, "lr": 1e-12},
@@ -48,30 +44,22 @@ WANTED = {
 # ---------------------------------------------------------------- what it learns
 
 
-def probe(train, test, y, y_test):
-    """Accuracy of a logistic regression, and the C that three folds chose."""
-    reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    search = GridSearchCV(reader, {"logisticregression__C": STRENGTHS}, cv=3)
-    search.fit(train, y)
-    return search.score(test, y_test), search.best_params_["logisticregression__C"]
-
-
 def probe_rows(train, test, seeds, **settings):
     """A row a seed and encoder, and one for the pixels."""
     (X, y), (X_test, y_test) = train, test
     pixels = [images.reshape(len(images), -1) / 255 for images in (X, X_test)]
-    accuracy, C = probe(*pixels, y, y_test)
-    yield {"what": "pixels", "seed": None, "accuracy": accuracy, "C": C}
+    accuracy = read_labels(pixels[0], y, pixels[1], y_test)
+    yield {"what": "pixels", "seed": None, "accuracy": accuracy}
     for seed in seeds:
         for name, own in ENCODERS.items():
             encoder = TopographicEncoder(
                 random_state=seed, **{"backbone": "deep", **settings, **own}
             ).fit(X)
-            responses = encoder.transform(X), encoder.transform(X_test)
-            accuracy, C = probe(*responses, y, y_test)
-            smooth = np.nanmean(morans_i(responses[1], grid_shape=encoder.grid_))
+            accuracy = linear_probe(encoder, X_test, y_test, X, y)
+            responses = encoder.transform(X_test)
+            smooth = np.nanmean(morans_i(responses, grid_shape=encoder.grid_))
             loss = encoder.history_["task_loss"].iloc[-1]
-            row = {"what": name, "seed": seed, "accuracy": accuracy, "C": C}
+            row = {"what": name, "seed": seed, "accuracy": accuracy}
             yield {**row, "Moran's I": smooth, "last loss": loss}
 
 

@@ -1,7 +1,8 @@
 """The paper as a guest: its protocol as a study, and its claims as tests.
 
-Beside it stands a comparison of spatial losses with each other and with simpler means.
-``python -m sktopo.replication --help`` says how to run either in one command.
+Beside it stand a comparison of spatial losses with each other and with simpler means,
+and a study of what the networks are taught by. ``python -m sktopo.replication --help``
+says how to run each in one command.
 """
 
 from sktopo.replication._claims import claims
@@ -12,6 +13,7 @@ from sktopo.replication._contrasts import (
     on_top,
     overview,
 )
+from sktopo.replication._objectives import objectives
 from sktopo.replication._protocol import load, protocol
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "equal_smoothness",
     "load",
     "load_comparison",
+    "objectives",
     "on_top",
     "overview",
     "protocol",

@@ -1,4 +1,4 @@
-"""Replicate Truong & Hasson (arXiv 2508.00043), or compare spatial losses.
+"""Replicate Truong & Hasson (arXiv 2508.00043), or compare losses or objectives.
 
 The full study of Fashion-MNIST has 130 models, ten seeds of each of: control; WS, AS
 and AS untransposed at lam 0.3, 1 and 3; and at lam 1 WS by cosine distance, WS without
@@ -34,6 +34,12 @@ network, --backbone default):
 
 It writes tables of what was asked beside the report; the page "A comparison of losses"
 of the documentation says what they are.
+
+The study of objectives trains the deep network on the same images by cross entropy,
+SupCon or SimCLR, without and with WS (lam 0.3, 1 and 3), three seeds each, and reads
+labels from the responses of its grid by a logistic regression:
+
+    python -m sktopo.replication --objective simclr --store simclr
 """
 
 import argparse
@@ -43,9 +49,9 @@ from pathlib import Path
 
 import joblib
 import torch
+from sklearn.base import clone
 
 from sktopo import measure
-from sktopo.classifier import TopographicCNNClassifier
 from sktopo.datasets import DATASETS
 from sktopo.replication._claims import claims
 from sktopo.replication._comparison import BACKBONES, comparison, load_comparison
@@ -55,6 +61,7 @@ from sktopo.replication._contrasts import (
     on_top,
     overview,
 )
+from sktopo.replication._objectives import OBJECTIVES, objectives
 from sktopo.replication._protocol import (
     CONDITIONS,
     LAMS,
@@ -63,9 +70,12 @@ from sktopo.replication._protocol import (
     protocol_of,
 )
 
-# Options of one of the two studies only, with what they are where they are not given.
-OF_PAPER = {"lams": LAMS, "extent": None, "precision": "float32"}
-OF_COMPARISON = {"backbone": "small"}
+# Options of one of the studies only, with what they are where they are not given.
+OWN = {
+    "dataset": {"lams": LAMS, "extent": None, "precision": "float32"},
+    "comparison": {"backbone": "small"},
+    "objective": {},
+}
 QUESTIONS = (against_simpler, on_top, equal_smoothness, overview)
 
 
@@ -84,39 +94,39 @@ def parse(args=None):
     study = parser.add_mutually_exclusive_group(required=True)
     study.add_argument("--dataset", choices=sorted(DATASETS), help="replicate on it")
     study.add_argument("--comparison", action="store_true", help="compare losses")
+    study.add_argument("--objective", choices=list(OBJECTIVES), help="teach by it")
     add = parser.add_argument
     add("--store", type=Path, required=True, help="folder of the study")
     add("--seeds", type=positive, help="models of each condition and lam")
     add("--lams", type=float, nargs="+")
     add("--extent", choices=list(CONDITIONS), help="which conditions are run")
     add("--backbone", choices=sorted(BACKBONES), help="of the comparison")
-    add("--epochs", type=positive, help="default: the paper's; 10 in the comparison")
+    add("--epochs", type=positive, help="default: the paper's, 10 or 12")
     add("--precision", choices=["float32", "bfloat16", "auto"])
     add("--jobs", type=int, default=-1, help="models at a time; -1: one a core")
     add("--data-home", help="folder of the data sets")
     add("--dry-run", action="store_true", help="list models and expected time only")
     args = parser.parse_args(args)
-    own, others = OF_PAPER, OF_COMPARISON
-    if args.comparison:
-        own, others = others, own
-    for name in others:
-        if getattr(args, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            which = "--dataset" if args.comparison else "--comparison"
-            parser.error(f"{option} goes with {which} only")
-    for name, default in own.items():
-        if getattr(args, name) is None:
-            setattr(args, name, default)
+    for which, options in OWN.items():
+        asked = getattr(args, which)
+        for name, default in options.items():
+            if asked and getattr(args, name) is None:
+                setattr(args, name, default)
+            elif not asked and getattr(args, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                parser.error(f"{option} goes with --{which} only")
     return args
 
 
-def make_study(args):
-    """The study that was asked for, with what both have."""
+def make_study(args, data):
+    """The study that was asked for, with what all have."""
     settings = {"store": args.store, "n_jobs": args.jobs}
     settings |= {} if args.epochs is None else {"epochs": args.epochs}
     settings |= {} if args.seeds is None else {"n_seeds": args.seeds}
     if args.comparison:
         return comparison(args.backbone, **settings)
+    if args.objective:
+        return objectives(args.objective, data, **settings)
     return protocol(
         args.dataset,
         precision=args.precision,
@@ -127,9 +137,9 @@ def make_study(args):
 
 
 def load_data(args):
-    if args.comparison:
-        return load_comparison(data_home=args.data_home)
-    return load(args.dataset, args.data_home)
+    if args.dataset:
+        return load(args.dataset, args.data_home)
+    return load_comparison(data_home=args.data_home)
 
 
 def expected_seconds(study, data):
@@ -137,13 +147,13 @@ def expected_seconds(study, data):
     X, y, X_test, y_test = data
     torch.set_num_threads(1)
     part, tests = min(len(X), 6400), min(len(X_test), 1000)
-    clf = TopographicCNNClassifier(**study.estimator.get_params())
-    clf.set_params(max_epochs=1, random_state=0).fit(X[:128], y[:128])  # warm up
+    model = clone(study.estimator)
+    model.set_params(max_epochs=1, random_state=0).fit(X[:128], y[:128])  # warm up
     start = time.perf_counter()
-    clf.fit(X[:part], y[:part])
+    model.fit(X[:part], y[:part])
     fit = (time.perf_counter() - start) * len(X) / part * study.estimator.max_epochs
     start = time.perf_counter()
-    measure(clf, X_test[:tests], y_test[:tests], reference=clf)
+    measure(model, X_test[:tests], y_test[:tests], study.include, reference=model)
     return fit, (time.perf_counter() - start) * len(X_test) / tests
 
 
@@ -187,9 +197,27 @@ def tell_comparison(study, args):
             print(table.round(3).to_string(index=False), end="\n\n")
 
 
+def tell_objective(study, args):
+    """Write the report and how alike seeds are, and show what the probe reads."""
+    study.seed_pairs().to_csv(args.store / "seed_pairs.csv", index=False)
+    study.report(args.store / "report.html", f"Fashion-MNIST, {args.objective}")
+    means = study.summary()
+    means = means[means["group"] == "linear_probe"]
+    shown = ["condition", "lam", "mean", "low", "high", "n_seeds"]
+    print(means[shown].round(4).to_string(index=False))
+
+
+TELL = {
+    "dataset": tell_claims,
+    "comparison": tell_comparison,
+    "objective": tell_objective,
+}
+
+
 def main(args=None):
     args = parse(args)
-    study, data = make_study(args), load_data(args)
+    data = load_data(args)
+    study = make_study(args, data)
     if args.dry_run:
         dry_run(study, data, joblib.effective_n_jobs(args.jobs))
         return
@@ -198,8 +226,8 @@ def main(args=None):
     except KeyboardInterrupt as stopped:
         sys.exit(str(stopped) or "stopped")
     study.results_.to_csv(args.store / "results.csv.gz", index=False)
-    tell = tell_comparison if args.comparison else tell_claims
-    tell(study, args)
+    (asked,) = [name for name in TELL if getattr(args, name)]
+    TELL[asked](study, args)
     print(f"{args.store / 'report.html'} and results.csv.gz beside it")
 
 

@@ -223,7 +223,9 @@ def test_the_command_answers(few, tmp_path, capsys):
         ("--comparison --dataset mnist", "not allowed with"),
         ("--dataset mnist --backbone small", "--backbone goes with --comparison only"),
         ("--comparison --backbone deep", "choose from"),
-        ("--seeds 2", "--dataset --comparison is required"),
+        ("--objective simclr --lams 1", "--lams goes with --dataset only"),
+        ("--objective byol", "choose from"),
+        ("--seeds 2", "--dataset --comparison --objective is required"),
     ],
 )
 def test_options_of_the_other_study_are_refused(wrong, told, capsys):
