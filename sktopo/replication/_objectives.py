@@ -29,6 +29,9 @@ SETTINGS = {
     "batch_size": 64,
     "lr": 1e-3,
 }
+# The network as it is before it is taught: one epoch that changes no weight. (Batch norm
+# still learns what its inputs are like.)
+UNTRAINED = {"topo_loss": None, "max_epochs": 1, "lr": 1e-12}
 INCLUDE = ("performance", "smoothness", "localization", "selectivity", "activity")
 # Of a probe's logistic regression, by which of them three folds choose.
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
@@ -90,7 +93,8 @@ def objectives(
 
     The paper names objectives without labels as its next step; Sander & Hasson (PMLR
     308:108-115, 2026) trained with two of them. The studies of all three have the same
-    deep network, lams 0.3, 1 and 3 of WS, and three seeds.
+    deep network, lams 0.3, 1 and 3 of WS, and three seeds; "untrained" is that network
+    with the weights that it begins with.
 
     Parameters
     ----------
@@ -121,7 +125,7 @@ def objectives(
     >>> train = load_digits_images("train", return_X_y=True)
     >>> test = load_digits_images("test", return_X_y=True)
     >>> len(objectives("simclr", (*train, *test)).cells())
-    12
+    15
     """
     if objective not in OBJECTIVES:
         raise ValueError(
@@ -138,6 +142,7 @@ def objectives(
             "lams": LAMS,
             "n_seeds": 3,
             "include": INCLUDE,
+            "conditions": {"untrained": UNTRAINED},
             "measures": {"linear_probe": partial(linear_probe, X=X, y=y)},
             **settings,
         },

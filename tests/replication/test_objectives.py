@@ -28,6 +28,7 @@ def test_only_the_objective_differs(data):
     assert all(cells[0].equals(other) for other in cells)
     assert cells[0].groupby(["condition", "lam"]).size().to_dict() == {
         ("control", 0.0): 3,
+        ("untrained", 0.0): 3,
         **{("ws", lam): 3 for lam in (0.3, 1.0, 3.0)},
     }
     for name in ("supcon", "simclr"):
@@ -64,7 +65,7 @@ def test_the_command_runs(data, monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out.split()[:3] == ["condition", "lam", "mean"]
     table = pd.read_csv(store / "results.csv.gz", keep_default_na=False)
     probes = table[table["group"] == "linear_probe"]
-    assert len(probes) == 8
+    assert len(probes) == 10
     assert probes["value"].astype(float).between(0.1, 1).all()
     pairs = pd.read_csv(store / "seed_pairs.csv")
     assert pairs.groupby(["condition", "lam"]).size().eq(1).all()
