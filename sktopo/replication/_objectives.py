@@ -29,8 +29,8 @@ SETTINGS = {
     "batch_size": 64,
     "lr": 1e-3,
 }
-# The network as it is before it is taught: one epoch that changes no weight. (Batch norm
-# still learns what its inputs are like.)
+# The network as it is before it is taught: one epoch that changes no weight. Batch norm
+# still learns what its inputs are like.
 UNTRAINED = {"topo_loss": None, "max_epochs": 1, "lr": 1e-12}
 INCLUDE = ("performance", "smoothness", "localization", "selectivity", "activity")
 # Of a probe's logistic regression, by which of them three folds choose.
