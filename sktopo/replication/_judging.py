@@ -297,7 +297,7 @@ def _one_sided(row):
     return p / 2 if row.size and row.mean() > 0 else 1 - p / 2
 
 
-def _consistency_slope(pairs):
+def consistency_slope(pairs):
     """Slope on log lam of how alike the seeds of WS are, by jackknife over seeds.
 
     The slope of the mean over pairs is the mean of the pairs' slopes. Pairs that share
@@ -328,7 +328,7 @@ def _numbers(contrast, data, lacks, kind):
     """All numbers of a line, and a note of the seeds that are not in it."""
     delta = contrast.delta
     if contrast.measure is None:
-        found, seeds = _consistency_slope(data.pairs)
+        found, seeds = consistency_slope(data.pairs)
     else:
         values = _contrast_values(contrast, data, lacks).dropna()
         found, seeds = _estimate(values, contrast.goal, delta), values.index

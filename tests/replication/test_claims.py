@@ -10,7 +10,7 @@ from scipy import stats
 from sktopo.replication import claims as public_claims
 from sktopo.replication._claims import CLAIMS, DATASETS, VERSION_1
 from sktopo.replication._claims import judge_all as claims
-from sktopo.replication._judging import LAMS, _consistency_slope
+from sktopo.replication._judging import LAMS, consistency_slope
 from sktopo.study.statistics import holm
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -610,7 +610,7 @@ def test_the_jackknife_errs_as_often_as_it_says(random_slopes, rng):
         pairs = pd.concat(
             frame.assign(lam=lam, correlation=row) for lam, row in zip(LAMS, r)
         )
-        hits += _consistency_slope(pairs)[0]["p_t"] < 0.05
+        hits += consistency_slope(pairs)[0]["p_t"] < 0.05
         of_pairs = (r[2] - r[0]) / np.log(10)
         naive += stats.ttest_1samp(of_pairs, 0).pvalue < 0.05
     assert hits <= stats.binom.ppf(0.9999, n, 0.05)

@@ -1,0 +1,204 @@
+"""The page on what networks are taught by: its text and figure, made of the results.
+
+    python docs/objectives_page.py
+
+writes docs/objectives.rst, by docs/objectives/page.rst.jinja, and the figure beside
+that. Every number of the page comes from the tables in docs/objectives; its own text
+says with which commands those were made. With --pixels a logistic regression reads
+labels from pixels, too, which takes minutes and needs Fashion-MNIST.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from texts import (
+    close,
+    legend_below,
+    read_results,
+    rendered,
+    short,
+    table,
+    with_interval,
+)
+
+from sktopo._measures.results import write_parameter
+from sktopo.plotting.style import bare, drawing
+from sktopo.replication import load_comparison
+from sktopo.replication._judging import UntestableError, consistency_slope
+from sktopo.replication._objectives import OBJECTIVES, read_labels
+from sktopo.study.statistics import mean_interval
+
+HERE = Path(__file__).parent
+FOLDER = HERE / "objectives"
+PIXELS = FOLDER / "pixels.csv"
+LABELS = {"cross_entropy": "cross entropy", "supcon": "SupCon", "simclr": "SimCLR"}
+CONDITIONS = {"control": "control", "untrained": "untrained", "ws": "WS"}
+# What tables and the figure show: group, measure, parameter and words of each.
+OUTCOMES = {
+    "probe": ("linear_probe", "linear_probe", "", "linear probe"),
+    "accuracy": ("performance", "accuracy", "", "own accuracy"),
+    "morans_i": (
+        *("smoothness", "morans_i", write_parameter(neighborhood="moore")),
+        "Moran's I",
+    ),
+    "rook": (
+        *("smoothness", "morans_i", write_parameter(neighborhood="von_neumann")),
+        "Moran's I, rook",
+    ),
+    "distance_ratio": (
+        *("localization", "distance_ratio", write_parameter(threshold=0.5)),
+        "distance of pairs r >= .5 / chance",
+    ),
+    "experts": ("selectivity", "n_experts", "", "experts"),
+    "norm": ("activity", "weight_norm", "", "weight norm"),
+}
+CELL = ["condition", "lam", "seed"]
+
+
+class Taught:
+    """What the page tells of one objective.
+
+    Parameters
+    ----------
+    results : DataFrame
+        The results of its study.
+    pairs : DataFrame
+        How alike two seeds are, as `StudyResults.seed_pairs` gives it.
+    """
+
+    def __init__(self, results, pairs):
+        self.results, self.pairs = results, pairs
+        models = results[CELL].drop_duplicates()
+        self.n_models, self.n_seeds = len(models), models["seed"].nunique()
+
+    def values(self, outcome):
+        """A row a condition and lam, a column a seed; empty where not measured."""
+        keys = zip(("group", "measure", "parameter"), OUTCOMES[outcome])
+        rows = self.results
+        for key, value in keys:
+            rows = rows[rows[key] == value]
+        return rows.pivot_table("value", ["condition", "lam"], "seed", sort=False)
+
+    def mean(self, outcome, condition, lam=0.0):
+        """Mean over seeds and its interval, in words."""
+        found = self._interval(self.values(outcome).loc[(condition, lam)])
+        return with_interval(found, "mean", "low", "high")
+
+    def change(self, outcome, condition="ws", lam=1.0, to="control"):
+        """Difference of the same seed from another condition at lam 0, in words."""
+        values = self.values(outcome)
+        found = self._interval(values.loc[(condition, lam)] - values.loc[(to, 0.0)])
+        return with_interval(found, "mean", "low", "high", sign=True)
+
+    def beyond(self, outcome, value, condition="control", lam=0.0):
+        """Difference from a number, in words."""
+        found = self._interval(self.values(outcome).loc[(condition, lam)] - value)
+        return with_interval(found, "mean", "low", "high", sign=True)
+
+    def over_lams(self, outcome):
+        """WS - control, of a seed the mean over its lams, in words."""
+        values = self.values(outcome)
+        found = self._interval(values.loc["ws"].mean() - values.loc[("control", 0.0)])
+        return with_interval(found, "mean", "low", "high", sign=True)
+
+    @staticmethod
+    def _interval(values):
+        return mean_interval(values.to_numpy(float)[None]).iloc[0]
+
+    def consistency(self):
+        """Likeness of the seeds' dissimilarities at each lam of WS, in words."""
+        means = self.pairs[self.pairs["condition"] == "ws"]
+        means = means.groupby("lam")["correlation"].mean()
+        return ", ".join(f"{short(m)} at lam {lam:g}" for lam, m in means.items())
+
+    def falls(self):
+        """Minus the slope of consistency on log lam, by jackknife, in words."""
+        try:
+            found, _ = consistency_slope(self.pairs)
+        except UntestableError as reason:
+            return f"not estimated ({reason})"
+        return with_interval(found, "estimate", "low", "high", sign=True)
+
+    def table(self):
+        """A row a condition and lam, a column an outcome."""
+        shown = [name for name in OUTCOMES if len(self.values(name))]
+        rows = [
+            (
+                CONDITIONS[condition] + (f", lam {lam:g}" if lam else ""),
+                *(self.mean(name, condition, lam) for name in shown),
+                self.n_seeds,
+            )
+            for condition, lam in self.values("probe").index
+        ]
+        return table(["condition", *(OUTCOMES[n][-1] for n in shown), "n"], rows)
+
+
+# ------------------------------------------------------------------ the figure
+
+
+def draw(taught):
+    """Outcomes against lam, a line an objective; each seed a point."""
+    names = ["probe", "morans_i", "distance_ratio", "experts"]
+    with drawing(None, (5.6, 5.2), (2, 2)) as axes:
+        for ax, name in zip(axes.ravel(), names):
+            for place, (objective, found) in enumerate(taught.items()):
+                values = found.values(name)
+                values = values.loc[["control", "ws"]].droplevel("condition")
+                x = range(len(values))
+                style = {"color": f"C{place}", "label": LABELS[objective]}
+                ax.plot(x, values.mean(axis=1), "-", lw=1.5, **style)
+                for seed in values:
+                    ax.plot(x, values[seed], "o", ms=3, color=f"C{place}", alpha=0.6)
+            ax.set_xticks(x, ["control", *(f"{lam:g}" for lam in values.index[1:])])
+            ax.set_title(OUTCOMES[name][-1], fontsize="medium")
+            bare(ax)
+        for ax in axes[-1]:
+            ax.set_xlabel("lam of WS")
+        legend_below(ax, 3)
+    return ax.figure
+
+
+# ------------------------------------------------------------------ the page
+
+
+def read():
+    """What was found with each objective."""
+    return {
+        name: Taught(
+            read_results(FOLDER / f"{name}.csv.gz"),
+            pd.read_csv(FOLDER / f"seed_pairs_{name}.csv"),
+        )
+        for name in OBJECTIVES
+    }
+
+
+def page():
+    """The text of the page, and what was found with each objective."""
+    taught = read()
+    pixels = pd.read_csv(PIXELS)["accuracy"].item()
+    return rendered(FOLDER, labels=LABELS, pixels=pixels, taught=taught), taught
+
+
+def read_pixels():
+    """What the same probe reads from pixels."""
+    X, y, X_test, y_test = load_comparison()
+    flat, flat_test = (images.reshape(len(images), -1) / 255 for images in (X, X_test))
+    row = {"accuracy": read_labels(flat, y, flat_test, y_test), "n": len(y_test)}
+    pd.DataFrame([row]).to_csv(PIXELS, index=False)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Make the page on objectives.")
+    parser.add_argument("--pixels", action="store_true", help="read pixels, too")
+    if parser.parse_args().pixels:
+        read_pixels()
+    text, taught = page()
+    (HERE / "objectives.rst").write_text(text)
+    figure = draw(taught)
+    figure.savefig(FOLDER / "objectives.png", dpi=140)
+    close(figure)
+
+
+if __name__ == "__main__":
+    main()
