@@ -396,6 +396,15 @@ def test_measures_that_need_no_classifier(encoder, digits):
     assert display.label == "response (pre-ReLU)"
 
 
+def test_a_group_without_rows_is_told_where_it_was_asked_for(encoder, fitted, digits):
+    X, y = (part[:60] for part in digits)
+    with pytest.warns(UserWarning, match=r"'robustness' has no rows: it needs a netw"):
+        table = measure(encoder, X, y, ["smoothness", "robustness"])
+    assert set(table["group"]) == {"smoothness"}
+    with pytest.warns(UserWarning, match=r"'performance' has no rows: .*labels of the"):
+        measure(fitted, X, None, "performance")
+
+
 def test_scorers_in_searches(quick, some):
     X, y = some
     grid = {"lam": [0, 3.0]}

@@ -12,6 +12,15 @@ from sktopo._measures.results import Table
 from sktopo.metrics.activations import Activations
 from sktopo.metrics.distances import DistanceBins
 
+# What a group may need, in words.
+NEEDS = {
+    "activations": "activations",
+    "labels": "labels of the images (y)",
+    "weights": "a layer with weights",
+    "images": "a network and images",
+    "classifier": "a network that predicts labels",
+}
+
 
 @dataclass(frozen=True)
 class Group:
@@ -23,7 +32,7 @@ class Group:
         As in the column "group".
     needs : set of {"activations", "labels", "weights", "images", "classifier"}
         What must be given for it to run; "images": the network and the images that it
-        saw; "classifier": also labels that it predicts.
+        saw; "classifier": one that predicts labels, and the labels.
     take : callable
         ``take(given, table)`` adds the rows.
     by_layer : bool, default=True
@@ -90,15 +99,18 @@ class Given:
             seed=seed,
         )
 
-    def has(self, needs):
-        """Whether it gives all that a group needs."""
+    def lacks(self, needs):
+        """What a group needs and is not given, in words."""
         there = {"activations"}
         there |= set() if self.labels is None else {"labels"}
         there |= set() if self.weights is None else {"weights"}
         if self.evaluation is not None:
             there |= {"images"}
-            there |= {"classifier"} if self.evaluation.can_predict else set()
-        return needs <= there
+            there |= {"classifier"} if len(self.evaluation.subject.classes) else set()
+        missing = needs - there
+        if "classifier" in needs and self.labels is None:  # which are predicted
+            missing |= {"labels"}
+        return [words for need, words in NEEDS.items() if need in missing]
 
     @cached_property
     def activations(self):

@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sktopo._evaluation import Evaluation
 from sktopo._measures.group import Given
 from sktopo._measures.results import Table, as_frame
+from sktopo._warn import warn_user
 from sktopo.grid import Grid
 from sktopo.metrics.activations import Activations, check_weights
 
@@ -96,7 +97,8 @@ def measure(
         A row a measure: group; measure; parameter, what it was taken at; value, for
         measures of single units the mean over units that have one; n, the number of
         images, units or pairs that the value is of. What the model does not have (a
-        readout, classes) has no rows.
+        readout, classes) has no rows, with a warning where its group is named in
+        `include`.
 
     Raises
     ------
@@ -120,19 +122,36 @@ def measure(
     ['group', 'measure', 'parameter', 'value', 'n']
     """
     groups = check_include(include)
+    given = look(estimator, X, y, reference, random_state, layer)
+    if not (isinstance(include, str) and include == "all"):
+        _warn_of_missing(given, groups)
+    return take(given, groups)
+
+
+def look(estimator, X, y, reference, random_state, layer):
+    """What a fitted model gives to be measured; parameters as those of `measure`."""
     evaluation = Evaluation.of(estimator, X, y, layer=layer)
     evaluation.keep()
     other = None if reference is None else Evaluation.of(reference, X, y, layer=layer)
     seed = check_random_state(random_state).randint(2**31)
-    return _take(Given.of(evaluation, other, seed), groups)
+    return Given.of(evaluation, other, seed)
 
 
-def _take(given, groups):
+def _warn_of_missing(given, groups):
+    """Warn of groups that were asked for by name and will have no rows."""
+    for name in groups:
+        if missing := given.lacks(GROUPS[name].needs):
+            warn_user(
+                f"The group {name!r} has no rows: it needs {' and '.join(missing)}."
+            )
+
+
+def take(given, groups):
     """The rows of those groups that are given what they need."""
     rows = []
     for name in groups:
         group = GROUPS[name]
-        if given.has(group.needs):
+        if not given.lacks(group.needs):
             table = Table(name)
             group.take(given, table)
             rows.extend(table.rows)
@@ -183,7 +202,7 @@ def measure_activations(
     if weights is not None:
         weights = check_weights(weights, grid.n_units)
     given = Given(lambda: A, grid, y, weights, value_range)
-    return _take(given, list(GROUPS))
+    return take(given, list(GROUPS))
 
 
 def _place(group):

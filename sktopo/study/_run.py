@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from sktopo._images import validate_images
 from sktopo._labels import as_labels, check_label_types
 from sktopo._layers import find_layer
-from sktopo._measures.registry import GROUPS, measure
+from sktopo._measures.registry import GROUPS, look, take
 from sktopo._saving import serialise
 from sktopo._training.making import make_module
 from sktopo.frozen import FrozenNetwork
@@ -384,15 +384,7 @@ def _measure(estimator, task):
         cls = type(task.control)
         control = task.store.load_model(task.cell.control, settings, cls)
     for layer, groups in common.items():
-        table = measure(
-            estimator,
-            X,
-            y,
-            groups,
-            reference=control,
-            random_state=task.random_state,
-            layer=layer,
-        )
+        table = take(look(estimator, X, y, control, task.random_state, layer), groups)
         for group in groups:
             part = table[table["group"] == group]
             files[table_name(group, layer)] = table_bytes(part)
