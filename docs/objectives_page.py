@@ -15,8 +15,10 @@ import pandas as pd
 from texts import (
     close,
     legend_below,
+    mean_in_words,
     read_results,
     rendered,
+    rows_of,
     short,
     table,
     with_interval,
@@ -27,7 +29,6 @@ from sktopo.plotting.style import bare, drawing
 from sktopo.replication import load_comparison
 from sktopo.replication._judging import UntestableError, consistency_slope
 from sktopo.replication._objectives import OBJECTIVES, read_labels
-from sktopo.study.statistics import mean_interval
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "objectives"
@@ -74,37 +75,29 @@ class Taught:
 
     def values(self, outcome):
         """A row a condition and lam, a column a seed; empty where not measured."""
-        keys = zip(("group", "measure", "parameter"), OUTCOMES[outcome])
-        rows = self.results
-        for key, value in keys:
-            rows = rows[rows[key] == value]
+        rows = rows_of(self.results, OUTCOMES[outcome])
         return rows.pivot_table("value", ["condition", "lam"], "seed", sort=False)
 
     def mean(self, outcome, condition, lam=0.0):
         """Mean over seeds and its interval, in words."""
-        found = self._interval(self.values(outcome).loc[(condition, lam)])
-        return with_interval(found, "mean", "low", "high")
+        return mean_in_words(self.values(outcome).loc[(condition, lam)])
 
     def change(self, outcome, condition="ws", lam=1.0, to="control"):
         """Difference of the same seed from another condition at lam 0, in words."""
         values = self.values(outcome)
-        found = self._interval(values.loc[(condition, lam)] - values.loc[(to, 0.0)])
-        return with_interval(found, "mean", "low", "high", sign=True)
+        return mean_in_words(
+            values.loc[(condition, lam)] - values.loc[(to, 0.0)], sign=True
+        )
 
     def beyond(self, outcome, value, condition="control", lam=0.0):
         """Difference from a number, in words."""
-        found = self._interval(self.values(outcome).loc[(condition, lam)] - value)
-        return with_interval(found, "mean", "low", "high", sign=True)
+        return mean_in_words(self.values(outcome).loc[(condition, lam)] - value, True)
 
     def over_lams(self, outcome):
         """WS - control, of a seed the mean over its lams, in words."""
         values = self.values(outcome)
-        found = self._interval(values.loc["ws"].mean() - values.loc[("control", 0.0)])
-        return with_interval(found, "mean", "low", "high", sign=True)
-
-    @staticmethod
-    def _interval(values):
-        return mean_interval(values.to_numpy(float)[None]).iloc[0]
+        difference = values.loc["ws"].mean() - values.loc[("control", 0.0)]
+        return mean_in_words(difference, sign=True)
 
     def consistency(self):
         """Likeness of the seeds' dissimilarities at each lam of WS, in words."""

@@ -17,8 +17,10 @@ import pandas as pd
 from texts import (
     close,
     legend_below,
+    mean_in_words,
     read_results,
     rendered,
+    rows_of,
     short,
     table,
     with_interval,
@@ -188,9 +190,7 @@ class Found:
 
     def rows(self, outcome):
         """The results of one of `OUTCOMES`."""
-        keys = zip(("group", "measure", "parameter"), OUTCOMES[outcome])
-        chosen = np.logical_and.reduce([self.results[k] == value for k, value in keys])
-        return self.results[chosen]
+        return rows_of(self.results, OUTCOMES[outcome])
 
     def of_seeds(self, condition, outcome):
         """A value a seed: the mean over lam .3, 1 and 3, or at the only lam."""
@@ -198,9 +198,7 @@ class Found:
         return rows[rows["condition"] == condition].groupby("seed")["value"].mean()
 
     def mean(self, condition, outcome):
-        values = self.of_seeds(condition, outcome)
-        found = mean_interval(values.to_numpy()[None]).iloc[0]
-        return with_interval(found, "mean", "low", "high")
+        return mean_in_words(self.of_seeds(condition, outcome))
 
     def means_table(self, *outcomes, conditions=None):
         conditions = conditions or self.results["condition"].unique()

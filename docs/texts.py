@@ -5,11 +5,18 @@ import numpy as np
 import pandas as pd
 
 from sktopo.plotting.style import pyplot
+from sktopo.study.statistics import mean_interval
 
 
 def read_results(path):
     """The results of a study, in which parameters may be empty."""
     return pd.read_csv(path, keep_default_na=False, na_values={"value": [""]})
+
+
+def rows_of(results, outcome):
+    """The rows of one group, measure and parameter; further parts are words."""
+    keys = zip(("group", "measure", "parameter"), outcome)
+    return results[np.logical_and.reduce([results[k] == value for k, value in keys])]
 
 
 def rendered(folder, **values):
@@ -41,6 +48,12 @@ def with_interval(row, value, low, high, sign=False):
         return short(row[value], sign=sign)
     ends = f"{short(row[low], sign=sign)}, {short(row[high], sign=sign)}"
     return f"{short(row[value], sign=sign)} [{ends}]"
+
+
+def mean_in_words(values, sign=False):
+    """The mean of a value a seed, and its interval."""
+    found = mean_interval(np.asarray(values, float)[None]).iloc[0]
+    return with_interval(found, "mean", "low", "high", sign)
 
 
 def table(columns, rows):
