@@ -103,7 +103,8 @@ for name, model in models.items():
 # What it makes of the grid
 # -------------------------
 # Above the responses to one digit, below the correlation of two units by their distance.
-# AS is content when neighbours are alike; wires are short when far units are not.
+# AS is content when neighbours are alike; wires are short when far units are not. The
+# last distance is of two pairs alone.
 
 figure = plt.figure(figsize=(6, 5.6), layout="constrained", num="own_loss")
 axes = figure.subplot_mosaic([[*models], ["pairs"] * 3], height_ratios=[1, 1.6])
