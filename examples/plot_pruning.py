@@ -96,12 +96,13 @@ for name, model in models.items():
 # Accuracy by what is left out
 # ----------------------------
 # On the test images, by the readout's weights above, and around one unit below. Dotted
-# lines are where the smaller networks were cut. One seed of each; and a network of fewer
-# units that is trained as such is what to compare them with next.
+# lines are where the smaller networks were cut. In this seed the network without a map can
+# spare the most units: where neighbours do the same, they are missed together. Compare over
+# seeds, and with networks that were trained with fewer units from the start.
 
 COLORS = {"control": "0.35", "WS": "#0072B2", "AS": "#D55E00"}
 figure, axes = plt.subplots(
-    2, 1, figsize=(6, 6), sharex=True, layout="constrained", num="pruning"
+    2, 1, figsize=(5, 5.6), sharex=True, layout="constrained", num="pruning"
 )
 for ax, order in zip(axes, ("readout_norm", "block")):
     for name, model in models.items():

@@ -94,7 +94,7 @@ print(table.unstack(0)[list(SIGMAS)].loc[list(models)].round(3).to_string())
 COLORS = {"control": "0.35", "WS": "#0072B2", "WS, rescaled": "#56B4E9"}
 LINES = {"control": "-", "WS": "-", "WS, rescaled": "--"}
 figure, axes = plt.subplots(
-    2, 1, figsize=(6, 6), sharey=True, layout="constrained", num="weight_noise"
+    2, 1, figsize=(5, 5.6), sharey=True, layout="constrained", num="weight_noise"
 )
 for ax, scale in zip(axes, SIGMAS):
     for name in models:
