@@ -15,7 +15,7 @@ image, and do you see the centre more than the rim?
 
 from matplotlib import pyplot as plt
 
-from sktopo import TopographicCNNClassifier, metrics, stimuli
+from sktopo import TopographicCNNClassifier, metrics
 from sktopo.datasets import load_digits_images
 from sktopo.plotting import EccentricityDisplay
 
@@ -41,22 +41,12 @@ for name, model in models.items():
     print(f"{name:15s} mirror index {index.mean():.2f}, n = {len(A)} images, 121 units")
 
 # %%
-# Probes
-# ------
-# A small patch of texture at every place of a blank image, here four places of 8 x 8 pixels.
-
-probes, places = stimuli.eccentricity_probes((8, 8))
-figure, axes = plt.subplots(1, 4, figsize=(6, 1.7), layout="constrained", num="probes")
-for ax, index in zip(axes, (0, len(probes) // 3, len(probes) // 2, len(probes) - 1)):
-    ax.imshow(probes[index][0], cmap="gray", vmin=0, vmax=1)
-    ax.set(xticks=[], yticks=[])
-
-# %%
 # Centre and rim
 # --------------
-# How much probes at each distance from the centre change a unit's response, over the
-# unit's own mean: a flat line at 1 is no preference. Digits fill the centre of their
-# images.
+# A small patch of texture is shown at every place of a blank image
+# (`sktopo.stimuli.eccentricity_probes`). How much do patches at each distance from the centre
+# change a unit's response, over the unit's own mean? A flat line at 1 is no preference.
+# Digits fill the centre of their images.
 
 figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained", num="centre_and_rim")
 STYLES = dict(zip(models, ("-", "-", "--", "--")))
