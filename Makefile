@@ -7,11 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
+CLEAN := .venv-dist
 
 export OMP_NUM_THREADS = 1
 export MPLBACKEND = agg
 
-.PHONY: demo test test-oldest lint bench docs docs-short clean
+.PHONY: demo test test-oldest lint bench docs docs-short dist test-dist clean
 
 demo: $(READY)
 	$(BIN)/python tools/run_example.py examples/plot_grid_search.py demo_output
@@ -48,6 +49,22 @@ docs-short: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -D plot_gallery=0 -b html docs docs/_build/short
 
+# What is released: an sdist and a wheel, in dist/.
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
+# The wheel, installed in an environment of its own, and the sdist's tests against it.
+test-dist: dist
+	rm -rf $(CLEAN) build/sdist
+	mkdir -p build/sdist
+	$(PYTHON) -m venv $(CLEAN)
+	$(BIN)/uv pip install --quiet --python $(CLEAN)/bin/python "$$(ls dist/*.whl)[test]"
+	tar -xzf dist/*.tar.gz --strip-components=1 -C build/sdist
+	cd build/sdist && ../../$(CLEAN)/bin/pytest --pyargs sktopo
+	cd build/sdist && ../../$(CLEAN)/bin/pytest tests
+
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "sktopo needs Python 3.11 or newer: make PYTHON=/path/to/python"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -55,4 +72,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(OLDEST) demo_output docs/_build docs/auto_examples docs/generated docs/api.rst docs/guide/measures_list.rst
+	rm -rf $(VENV) $(OLDEST) $(CLEAN) build dist demo_output docs/_build docs/auto_examples docs/generated docs/api.rst docs/guide/measures_list.rst

@@ -1,9 +1,9 @@
 """
-Activity and dimensionality
+Do units of a map say less?
 ===========================
 
-What a unit tells depends on how often it speaks and in how many ways. Topography
-makes neighbours redundant: does the whole grid then span fewer dimensions?
+What a unit tells depends on how often it speaks and in how many ways. Topography makes
+neighbours redundant: does the whole grid then span fewer dimensions?
 """
 
 # %%
@@ -11,27 +11,20 @@ makes neighbours redundant: does the whole grid then span fewer dimensions?
 # -------------------
 # Same seed, same order of images; they differ in the spatial loss only.
 
-import os
-
 import pandas as pd
-import torch
 from matplotlib import pyplot as plt
 
 from sktopo import TopographicCNNClassifier, measure
 from sktopo.datasets import load_digits_images
 
-torch.set_num_threads(1)
-SHORT = os.environ.get("SKTOPO_EXAMPLES") == "short"  # as run by the tests
-
 X, y = load_digits_images("train", return_X_y=True)
 X_test, y_test = load_digits_images("test", return_X_y=True)
-LOSSES = {"control": None, "WS": "ws", "AS": "as"}
 models = {
-    name: TopographicCNNClassifier(
-        topo_loss, max_epochs=2 if SHORT else "auto", random_state=0
-    ).fit(X, y)
-    for name, topo_loss in LOSSES.items()
+    name: TopographicCNNClassifier(loss, lr=1e-3, max_epochs=30, random_state=0)
+    for name, loss in {"control": None, "WS": "ws", "AS": "as"}.items()
 }
+for model in models.values():
+    model.fit(X, y)
 
 # %%
 # One call for all measures
@@ -58,29 +51,24 @@ print(wide[list(models)].round(2).to_string())
 # -------------------------
 # One seed of each: differences of this size are for looking at, not for conclusions.
 
+COVARIANCE = "of={}, matrix=covariance"
 PANELS = {
     ("entropy_shared_range", ""): "entropy in the\nshared range (bits)",
     ("percentage_of_zeros", ""): "share of images\nwithout a response",
-    ("variance_over_squared_norm", ""): "variance over squared\nnorm of the weights",
     (
         "participation_ratio",
-        "of=activations, matrix=covariance",
-    ): "dimensions of the responses\n(participation ratio)",
-    (
-        "participation_ratio",
-        "of=weights, matrix=covariance",
-    ): "dimensions of the weights\n(participation ratio)",
+        COVARIANCE.format("activations"),
+    ): "dimensions of\nthe responses",
+    ("participation_ratio", COVARIANCE.format("weights")): "dimensions of\nthe weights",
 }
 figure, axes = plt.subplots(
-    1, 5, figsize=(10, 2.9), layout="constrained", num="activity"
+    2, 2, figsize=(5.5, 4.8), layout="constrained", num="activity"
 )
-for ax, (row, label) in zip(axes, PANELS.items()):
+for ax, (row, label) in zip(axes.flat, PANELS.items()):
     ax.bar(
         list(models), wide.loc[row, list(models)], color=["0.35", "#0072B2", "#D55E00"]
     )
-    ax.set_title(label, fontsize=9)
+    ax.set_title(label, fontsize=11)
     ax.spines[["top", "right"]].set_visible(False)
-figure.suptitle(
-    f"Digits, one seed, lam 1; n = {len(X_test)} test images, 121 units", fontsize=10
-)
+figure.suptitle(f"121 units, n = {len(X_test)} test images, one seed", fontsize=11)
 plt.show()

@@ -1,6 +1,6 @@
 """
-Any torch network, at any layer
-===============================
+Can I measure a stranger's network?
+===================================
 
 A torchvision network, trained in a plain loop of torch, is measured as if it were one of
 ours: `FrozenNetwork` wraps it, and names a layer. The network itself is never changed.
@@ -13,8 +13,6 @@ ours: `FrozenNetwork` wraps it, and names a layer. The network itself is never c
 # twice from the same start: as it is, and on images with noise of a fifth of their range,
 # which may make it robust to such noise, or not.
 
-import os
-
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
@@ -26,14 +24,11 @@ from sktopo import FrozenNetwork, measure, select_results, unit_table
 from sktopo.datasets import load_digits_images
 from sktopo.plotting import GridMapDisplay, RobustnessDisplay
 
-torch.set_num_threads(1)
-SHORT = os.environ.get("SKTOPO_EXAMPLES") == "short"  # as run by the tests
+N_EPOCHS = 3
 
 X, y = load_digits_images("train", return_X_y=True)
 X_test, y_test = load_digits_images("test", return_X_y=True)
 X, X_test = (images / np.float32(X.max()) for images in (X, X_test))
-if SHORT:
-    X, y, X_test, y_test = X[:300], y[:300], X_test[:150], y_test[:150]
 
 
 def make_network():
@@ -45,10 +40,10 @@ def make_network():
     return network
 
 
-def train(network, noise, n_epochs=1 if SHORT else 3):
+def train(network, noise):
     images, labels = torch.from_numpy(X), torch.from_numpy(y)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    for _ in range(n_epochs):
+    for _ in range(N_EPOCHS):
         for rows in torch.randperm(len(images)).split(64):
             batch = images[rows]
             batch = batch + noise * torch.randn_like(batch)
@@ -99,16 +94,27 @@ for name, model in frozen.items():
 #
 # The responses of both layers to one image:
 
-figure, axes = plt.subplots(1, 4, figsize=(10, 2.6), layout="constrained")
-for i, (name, model) in enumerate(frozen.items()):
-    for j, layer in enumerate(("fc.0", CONV)):
+figure, axes = plt.subplots(2, 2, figsize=(6, 5), layout="constrained", num="maps")
+for row, (name, model) in zip(axes, frozen.items()):
+    for ax, layer in zip(row, ("fc.0", CONV)):
         GridMapDisplay.from_estimator(
-            model,
-            X_test[:1],
-            layer=layer,
-            titles=[f"{name}\n{layer}"],
-            ax=axes[2 * i + j],
+            model, X_test[:1], layer=layer, titles=[f"{name}\n{layer}"], ax=ax
         )
+
+# %%
+# A row a unit
+# ------------
+# What each unit prefers, to be drawn, or correlated with anything else.
+
+units = unit_table(frozen["plain"], X_test, y_test)
+print(units.round(2).head().to_string())
+figure, ax = plt.subplots(figsize=(4.5, 3.4), layout="constrained", num="units")
+GridMapDisplay.from_values(
+    np.where(units["d_prime"] > 1, units["d_prime"], np.nan),
+    frozen["plain"].grid_.shape,
+    label="d' of the best class, where above 1",
+    ax=ax,
+)
 
 # %%
 # Made robust, or not
@@ -122,7 +128,9 @@ CURVES = {
     "weight": {"layers": "head"},
     "pruning": {"order": "random"},
 }
-figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.4), layout="constrained")
+figure, axes = plt.subplots(
+    3, 1, figsize=(6, 8.4), layout="constrained", num="robustness"
+)
 for name, model in frozen.items():
     for ax, (kind, settings) in zip(axes, CURVES.items()):
         RobustnessDisplay.from_estimator(
@@ -137,17 +145,4 @@ for name, model in frozen.items():
         )
 for ax in axes[:-1]:
     ax.get_legend().remove()  # one is enough for all three
-
-# %%
-# A row a unit
-# ------------
-# What each unit prefers, to be drawn, or correlated with anything else.
-
-units = unit_table(frozen["plain"], X_test, y_test)
-print(units.round(2).head().to_string())
-GridMapDisplay.from_values(
-    np.where(units["d_prime"] > 1, units["d_prime"], np.nan),
-    frozen["plain"].grid_.shape,
-    label="d' of the best class, where above 1",
-)
 plt.show()

@@ -1,9 +1,9 @@
 """
-Topography in one's own torch loop
-==================================
+Can a torchvision network be topographic?
+=========================================
 
-A torchvision network is made topographic at several layers at once, in a plain loop of
-torch: `TopographicLoss` adds three lines to it. What becomes of the layers is seen
+A resnet18 of torchvision is made topographic at several of its own layers at once, in a
+plain loop of torch: `TopographicLoss` adds three lines to it. What becomes of the layers is seen
 through `FrozenNetwork`, beside a control that was trained without.
 """
 
@@ -15,7 +15,6 @@ through `FrozenNetwork`, beside a control that was trained without.
 # the weights together with the similarity of responses. `lam` weights them by layer; 0
 # makes the control, which starts from the same weights and meets the same batches.
 
-import os
 from functools import partial
 
 import numpy as np
@@ -30,9 +29,7 @@ from sktopo.datasets import load_digits_images
 from sktopo.losses import LaplacianPyramid, TopographicLoss, WeightSimilarity
 from sktopo.plotting import GridMapDisplay
 
-torch.set_num_threads(1)
-SHORT = os.environ.get("SKTOPO_EXAMPLES") == "short"  # as run by the tests
-N_STEPS = 3 if SHORT else 60
+N_STEPS = 60
 EARLY, LATE = "layer2.1.conv2", "layer4.1.conv2"
 TERMS = {
     EARLY: partial(WeightSimilarity, distance="cosine"),
@@ -53,15 +50,15 @@ def train(lam):
     topo = TopographicLoss(TERMS, lam).attach(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     images, labels = torch.from_numpy(X), torch.from_numpy(y)
-    for step in range(N_STEPS):
+    for step in range(1, N_STEPS + 1):
         rows = torch.randint(len(images), (32,))
         loss = F.cross_entropy(model(images[rows]), labels[rows]) + topo(model)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step in (0, N_STEPS - 1):
-            values = {" ".join(k): round(v, 3) for k, v in topo.values_.items()}
-            print(f"step {step + 1}: {values}")
+        if step in (1, N_STEPS):
+            values = (f"{' '.join(k)} {v:.3f}" for k, v in topo.values_.items())
+            print(f"  step {step}: {', '.join(values)}")
     topo.remove()
     return model.eval()
 
@@ -75,36 +72,38 @@ for name, lam in {"control": 0.0, "topographic": {EARLY: 3.0, LATE: 3.0}}.items(
 # Values are those before `lam`, so that the control's can be compared: its layers were
 # left as they began, or went their own way.
 #
-# Maps of both layers
-# -------------------
-# The mean response of each channel to two images, on the sheet of its layer, and how
-# smooth such maps are (Moran's I: 0 at chance, towards 1).
+# A loop that saves its state keeps ``topo`` beside the model: ``torch.save((model,
+# topo))`` brings both back attached, as ``copy.deepcopy((model, topo))`` does.
+#
+# How smooth the layers are
+# -------------------------
+# Sixty steps of one seed show how it is done, and no more: a comparison of losses needs
+# many seeds, and strengths at which they cost the same accuracy.
 
 frozen = {
     name: FrozenNetwork(network, LATE, image_shape=(1, 8, 8))
     for name, network in networks.items()
 }
-figure, axes = plt.subplots(4, 2, figsize=(7.5, 7), layout="constrained")
-for column, (name, model) in enumerate(frozen.items()):
-    print(f"{name}: accuracy {model.score(X_test, y_test):.3f}")
-    for row, layer in enumerate((EARLY, LATE)):
+for name, model in frozen.items():
+    print(f"{name}: accuracy {model.score(X_test, y_test):.3f}, n = {len(y_test)}")
+    for layer in (EARLY, LATE):
         table = measure(model, X_test, y_test, ["smoothness"], layer=layer)
         smooth = select_results(table, "morans_i", neighborhood="moore")
         print(f"  {layer}: Moran's I {smooth['value'].item():.3f}")
-        for image in range(2):
-            GridMapDisplay.from_estimator(
-                model,
-                X_test[[image]],
-                layer=layer,
-                titles=[f"{name}, {layer[:6]}, digit {y_test[image]}"],
-                ax=axes[2 * row + image, column],
-            )
 
 # %%
-# Sixty steps of one seed show how it is done, and no more: a comparison of losses needs
-# many seeds, and strengths at which they cost the same accuracy.
-#
-# A loop that saves its state keeps ``topo`` beside the model: ``torch.save((model,
-# topo))`` brings both back attached, as ``copy.deepcopy((model, topo))`` does.
+# Maps of both layers
+# -------------------
+# The mean response of each channel to two images, on the sheet of its layer: above the 128
+# channels of the early one, below the 512 of the late one. Where the order of the channels
+# means something, patches respond alike.
 
+figure, axes = plt.subplots(4, 2, figsize=(6, 7.5), layout="constrained", num="layers")
+for column, (name, model) in zip(axes.T, frozen.items()):
+    for i, ax in enumerate(column):
+        layer, image = (EARLY, LATE)[i // 2], i % 2
+        title = f"{name}, {layer[:6]}, a {y_test[image]}"
+        GridMapDisplay.from_estimator(
+            model, X_test[[image]], layer=layer, titles=[title], ax=ax
+        )
 plt.show()

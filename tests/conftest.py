@@ -1,12 +1,16 @@
 """One torch thread, and real images."""
 
+import warnings
 from functools import partial
 
+import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
+import sktopo._training.data
 from sktopo import TopographicCNNClassifier, measure, robustness, scorers
 from sktopo.datasets import fetch_fashion_mnist, load_digits_images
 
@@ -79,3 +83,16 @@ def count_steps():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def in_short(tmp_path, monkeypatch):
+    """What is long is short here: "auto" is one epoch, and all is in one process."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sktopo._training.data, "FEWEST_EPOCHS", 1)
+    monkeypatch.setattr(sktopo._training.data, "AUTO_STEPS", 1)
+    with joblib.parallel_config("sequential"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of so few steps
+        yield
+    pyplot.close("all")

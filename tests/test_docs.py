@@ -1,17 +1,13 @@
 """Every block of Python in the guide and in README runs, page by page."""
 
 import re
-import warnings
 from pathlib import Path
 
-import joblib
 import pytest
-from sklearn.exceptions import ConvergenceWarning
 
 import sktopo
-import sktopo._training.data
 
-pyplot = pytest.importorskip("matplotlib.pyplot")
+pytest.importorskip("matplotlib")
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -48,18 +44,6 @@ def blocks(page):
 
 
 WITH_CODE = [page for page in PAGES if list(blocks(page))]
-
-
-@pytest.fixture
-def in_short(tmp_path, monkeypatch):
-    """What is long is short here: "auto" is one epoch, and all is in one process."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sktopo._training.data, "FEWEST_EPOCHS", 1)
-    monkeypatch.setattr(sktopo._training.data, "AUTO_STEPS", 1)
-    with joblib.parallel_config("sequential"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of so few steps
-        yield
-    pyplot.close("all")
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
