@@ -40,7 +40,6 @@ models = {
 # Bands reach from the worst to the best of ten draws of weight noise; the dashed lines
 # are the accuracies without noise. One network of each sort: a study needs many seeds.
 
-COLORS = {"control": "0.35", "WS": "#0072B2", "AS": "#D55E00"}
 figure, axes = plt.subplots(
     1, 3, figsize=(10.5, 3.4), layout="constrained", num="robustness"
 )
@@ -59,7 +58,6 @@ for name, model in models.items():
             settings=settings,
             name=name,
             ax=ax,
-            color=COLORS[name],
         )
 figure.suptitle(f"Digits, one seed, lam 1, n = {len(X_test)} test images", fontsize=10)
 

@@ -85,12 +85,10 @@ for name, model in models.items():
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(8, 3.2), layout="constrained", num="pair_correlations"
 )
-COLORS = dict(zip(models, ("0.35", "#0072B2", "#D55E00", "#009E73")))
 for name, model in models.items():
-    style = {"name": name, "color": COLORS[name]}
-    CorrelationDistanceDisplay.from_estimator(model, X_test, ax=left, **style)
+    CorrelationDistanceDisplay.from_estimator(model, X_test, name=name, ax=left)
     histogram = CorrelationHistogramDisplay.from_estimator(
-        model, X_test, ax=right, **style
+        model, X_test, name=name, ax=right
     )
     bimodality = metrics.correlation_bimodality(model.transform(X_test), dip=False)
     print(f"{name:16s} Sarle's coefficient {bimodality.coefficient:.2f}")

@@ -75,9 +75,7 @@ for ax, (name, model) in zip(axes, models.items()):
     curve = DifferenceByDistanceDisplay(
         difference, "difference of preferred\norientations (degrees)", name
     )
-    curve.plot(
-        axes[3], color={"control": "0.35", "WS": "#0072B2", "AS": "#D55E00"}[name]
-    )
+    curve.plot(axes[3])
 axes[3].axhline(45, color="0.8", lw=0.8)
 axes[3].set_title("45 degrees is chance", fontsize=9)
 
@@ -96,6 +94,5 @@ for name, model in models.items():
     print(
         f"{name:8s} left-right mirror index {index.mean():.2f} (121 units, n = {len(A)})"
     )
-    color = {"control": "0.35", "WS": "#0072B2", "AS": "#D55E00"}[name]
-    EccentricityDisplay.from_estimator(model, name=name, ax=ax, color=color)
+    EccentricityDisplay.from_estimator(model, name=name, ax=ax)
 plt.show()
