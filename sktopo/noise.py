@@ -35,6 +35,15 @@ def white_noise(
     -------
     ndarray of shape (n, C, H, W)
         Noisy images, clipped to the value range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo.noise import white_noise
+    >>> images = np.full((1, 1, 10, 10), 0.5)
+    >>> noisy = white_noise(images, 0.1, (0, 1), rng=0)
+    >>> round(float(noisy.std()), 1)
+    0.1
     """
     images, level, (low, high), rng = _checked(images, level, value_range, rng)
 
@@ -74,6 +83,15 @@ def pink_noise(
     ndarray of shape (n, C, H, W)
         Noisy images, clipped to the value range. The noise of each image and channel
         has mean 0 and standard deviation 1 before it is scaled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo.noise import pink_noise
+    >>> images = np.full((1, 1, 10, 10), 0.5)
+    >>> noisy = pink_noise(images, 0.1, (0, 1), rng=0)
+    >>> round(float(noisy.std()), 1)
+    0.1
     """
     exponent = check_exponent(exponent)
     images, level, (low, high), rng = _checked(images, level, value_range, rng)
@@ -158,6 +176,15 @@ def salt_and_pepper_noise(
     -------
     ndarray of shape (n, C, H, W)
         Noisy images; a pixel is the same in all channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktopo.noise import salt_and_pepper_noise
+    >>> images = np.full((1, 1, 10, 10), 0.5)
+    >>> noisy = salt_and_pepper_noise(images, 0.2, (0, 1), rng=0)
+    >>> np.unique(noisy).tolist()
+    [0.0, 0.5, 1.0]
     """
     images, level, (low, high), rng = _checked(
         images, level, value_range, rng, "salt_and_pepper"

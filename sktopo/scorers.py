@@ -437,6 +437,12 @@ def make_expert_localization_scorer(
     See Also
     --------
     sktopo.metrics.expert_localization : The measure.
+
+    Examples
+    --------
+    >>> from sktopo.scorers import make_expert_localization_scorer
+    >>> make_expert_localization_scorer(threshold=0.8).name
+    'expert_localization'
     """
     threshold = _check_threshold(threshold, 0)
     return TopographicScorer(
@@ -468,6 +474,12 @@ def make_functional_localization_scorer(
     See Also
     --------
     sktopo.metrics.functional_localization : The measure.
+
+    Examples
+    --------
+    >>> from sktopo.scorers import make_functional_localization_scorer
+    >>> make_functional_localization_scorer(threshold=0.8).name
+    'functional_localization'
     """
     threshold = _check_threshold(threshold, -1)
     return TopographicScorer(
@@ -503,6 +515,12 @@ def make_smoothness_scorer(
     See Also
     --------
     sktopo.metrics.morans_i : The measure.
+
+    Examples
+    --------
+    >>> from sktopo.scorers import make_smoothness_scorer
+    >>> make_smoothness_scorer(standardize=True).name
+    'smoothness'
     """
     if neighborhood is not None:
         check_name("neighborhood", neighborhood, NEIGHBORHOODS)

@@ -349,6 +349,14 @@ def neighbor_distance(
     ------
     ValueError
         If the distance is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktopo.losses import neighbor_distance
+    >>> vectors = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]])
+    >>> neighbor_distance(vectors, torch.tensor([[0, 1], [1, 2]])).item()
+    2.5
     """
     check_name("distance", distance, DISTANCES)
     return pair_distance(vectors, Pairs(edges), distance)

@@ -34,7 +34,7 @@ class _NeighborLoss(nn.Module):
     def _neighbor_distance(self, vectors):
         return pair_distance(vectors, Pairs(self.edges, self.grid), self.distance)
 
-    def extra_repr(self):
+    def extra_repr(self):  # numpydoc ignore=GL08
         return (
             f"{self.grid.shape}, distance={self.distance!r}, "
             f"neighborhood={self.grid.neighborhood!r}, wrap={self.grid.wrap}"

@@ -6,9 +6,9 @@ import textwrap
 
 import numpy as np
 
-from sktopo._images import as_array_like
+from sktopo._images import as_array_like, resolve_image_shape
 from sktopo.metrics.intervals import half_width
-from sktopo.plotting.style import pyplot
+from sktopo.plotting.style import CONTROL, another, pyplot, styles
 
 DIVERGING = "RdBu_r"
 SEQUENTIAL = "viridis"
@@ -60,23 +60,34 @@ def write(text, value, width=None):
 
 
 def entitle(ax, title):
-    """Say what is shown, unless the user has set a title."""
-    if ax.get_title() not in ("", getattr(ax, "_sktopo_title", "")):
+    """Say what is shown, unless the user has set a title.
+
+    Of several displays in one axes, the lines are shown that hold for all.
+    """
+    before, lines = getattr(ax, "_sktopo_title", ("", []))
+    if ax.get_title() not in ("", before):
         return
+    title = title.split("\n")
+    title = [line for line in title if ax.get_title() and line in lines] or title
     share = ax.get_position(original=True).width
     inches = share * ax.figure.bbox.width / ax.figure.dpi
     width = max(24, int(TITLE_CHARACTERS * inches))
-    lines = [as_text(line, width) for line in title.split("\n")]
     ax.set_title("", fontsize=9)
-    ax.title.set(text="\n".join(lines), **plain(title))
-    ax._sktopo_title = ax.get_title()
+    text = "\n".join(as_text(line, width) for line in title)
+    ax.title.set(text=text, **plain(text))
+    ax._sktopo_title = text, title
+
+
+def as_names(names):
+    """Names as a list of str; a str is one name."""
+    return [names] if isinstance(names, str) else [str(name) for name in names]
 
 
 def check_names(names, n, what, of):
     """Names as a list of str, one for each of `n`; None stays None."""
     if names is None:
         return None
-    names = [names] if isinstance(names, str) else [str(name) for name in names]
+    names = as_names(names)
     if len(names) != n:
         raise ValueError(
             f"{what} must hold one name for each of {n} {of}; got {len(names)}: "
@@ -97,6 +108,12 @@ def known_conditions(table, conditions):
     return known
 
 
+def called(conditions, names):
+    """What the legend calls each condition."""
+    names = check_names(names, len(conditions), "names", "conditions")
+    return dict(zip(conditions, conditions if names is None else names))
+
+
 def summarise(table):
     """Mean and Student-t interval over seeds, of each condition and lam."""
     groups = table.groupby(["condition", "lam"], sort=False)["value"]
@@ -114,6 +131,46 @@ def seeds_in_words(counts):
         return "no model has a value"
     count = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
     return f"mean and 95 % interval, n = {count} seeds"
+
+
+# ------------------------------------------------------------------ looks
+
+
+def looks_of(ax, names, control="control"):
+    """How each condition looks: in one figure, the same wherever it is drawn.
+
+    Those that were drawn before keep their looks; new ones come after them.
+    """
+    known = vars(ax.figure.canvas.figure).setdefault("_sktopo_looks", {})
+    if new := [name for name in names if name not in known]:
+        others = [name for name in known if known[name]["color"] != CONTROL]
+        known |= styles([*others, *new], control)
+    return {name: known[name] for name in names}
+
+
+def curve_styles(ax, name, given, kinds=("",)):
+    """Properties of the curves of one condition, of which there may be several kinds.
+
+    Its curves have one colour, and lines and markers of their own. Without a name, each
+    kind of curve has a colour.
+    """
+    if name is None:
+        n_before = vars(ax).get("_sktopo_unnamed", 0)
+        ax._sktopo_unnamed = n_before + 1
+        # as in other axes: a number is no user's name
+        found = looks_of(ax, [(n_before, kind) for kind in kinds]).values()
+    else:
+        (look,) = looks_of(ax, [name]).values()
+        found = [another(look, i) for i in range(len(kinds))]
+    for kind, look in zip(kinds, found):
+        label = ", ".join(str(v) for v in (name, kind) if v not in (None, ""))
+        yield line_style({"markersize": 4, **look, "label": label or None}, given)
+
+
+def curve_style(ax, name, given):
+    """Properties of the curve of one condition."""
+    (style,) = curve_styles(ax, name, given)
+    return style
 
 
 # ------------------------------------------------------------------ legends
@@ -200,9 +257,13 @@ def patch_style(defaults, given):
     """Properties of a histogram, as `line_style`."""
     pyplot()
     from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    given = {"color" if name == "c" else name: v for name, v in given.items()}
+    # of patches, matplotlib knows no short name of color
+    of_color = {k: v for k, v in given.items() if k in ("c", "color")}
+    given = {k: v for k, v in given.items() if k not in of_color}
+    given |= normalize_kwargs(of_color, Line2D)
     style = {**defaults, **normalize_kwargs(given, Patch)}
     return {**style, "label": as_label(style.get("label"))}
 
@@ -211,6 +272,7 @@ def image_style(values, defaults, given):
     """Properties of images that share a colour scale, as `line_style`.
 
     A norm of the user's takes the place of our limits, and is scaled to all values.
+    Limits belong to it, unless it is the name of a scale.
     """
     pyplot()
     from matplotlib.cbook import normalize_kwargs
@@ -221,9 +283,15 @@ def image_style(values, defaults, given):
     norm = given.get("norm")
     if norm is None:
         return {**defaults, **given}
+    limits = given.pop("vmin", None), given.pop("vmax", None)
     scale = ScalarMappable(norm)
     if isinstance(norm, str):
-        scale.set_clim(given.pop("vmin", None), given.pop("vmax", None))
+        scale.set_clim(*limits)
+    elif limits != (None, None):
+        raise ValueError(
+            f"Give norm, or vmin and vmax: the limits of a norm are its own, as in "
+            f"{type(norm).__name__}(vmin=..., vmax=...)."
+        )
     scale.norm.autoscale_None(np.ma.masked_invalid(values).ravel())
     return {"cmap": defaults["cmap"], **given, "norm": scale.norm}
 
@@ -231,6 +299,24 @@ def image_style(values, defaults, given):
 def numbers(values):
     """Float64 array of what the user gave; masked values are refused."""
     return np.asarray(as_array_like(values), dtype=float)
+
+
+def pictures(images, n):
+    """Images as matplotlib draws them, from 0 to 1 on one scale; None stays None."""
+    if images is None:
+        return None
+    images = numbers(images)
+    shape = resolve_image_shape(images.shape)
+    if len(images) != n or shape[0] not in (1, 3):
+        raise ValueError(
+            f"images must be one for each of {n} maps, of 1 channel (grey) or 3 (RGB); "
+            f"got {len(images)} of {shape} (channels, height, width)."
+        )
+    known = images[np.isfinite(images)]
+    low, high = (known.min(), known.max()) if known.size else (0, 1)
+    images = np.nan_to_num(images, nan=low, neginf=low, posinf=high) - low
+    images = images.reshape(n, *shape) / (high - low or 1)
+    return images[:, 0] if shape[0] == 1 else np.moveaxis(images, 1, -1)
 
 
 def symmetric_limit(values):

@@ -12,9 +12,9 @@ from sktopo._evaluation import Evaluation
 from sktopo.grid import Grid
 from sktopo.metrics.activations import Activations
 from sktopo.plotting._base import (
+    curve_style,
     entitle,
     legend,
-    line_style,
     numbers,
     patch_style,
     write,
@@ -148,10 +148,9 @@ class CorrelationDistanceDisplay:
         CorrelationDistanceDisplay
             Itself.
         """
-        style = {"marker": "o", "markersize": 4, "label": self.name}
-        style = line_style(style, kwargs)
         distance = self.table["distance"]
         with drawing(ax) as ax:
+            style = curve_style(ax, self.name, kwargs)
             (self.line_,) = ax.plot(distance, self.table["correlation"], **style)
             if "null_mean" in self.table:
                 ax.plot(distance, self.table["null_mean"], ls=":", color=CONTROL)
@@ -292,8 +291,10 @@ class CorrelationHistogramDisplay:
             "linewidth": 1.5,
             "label": self.name,
         }
-        style = patch_style(style, kwargs)
         with drawing(ax) as ax:
+            look = curve_style(ax, self.name, {})
+            style |= {k: look[k] for k in ("color", "linestyle")}
+            style = patch_style(style, kwargs)
             self.counts_, _, _ = ax.hist(self.correlations, **style)
             ax.set_xlim(-1, 1)
             ax.set_xlabel("correlation of two units (r)")
@@ -398,10 +399,9 @@ class DifferenceByDistanceDisplay:
             Itself.
         """
         profile = self.result.profile
-        style = {"marker": "o", "markersize": 4, "label": self.name}
-        style = line_style(style, kwargs)
         smoothness, n_units = self.result.smoothness, self.result.n_units
         with drawing(ax) as ax:
+            style = curve_style(ax, self.name, kwargs)
             (self.line_,) = ax.plot(profile["distance"], profile["difference"], **style)
             ax.set_ylim(bottom=0, auto=True)  # for curves to come
             ax.xaxis.get_major_locator().set_params(integer=True)

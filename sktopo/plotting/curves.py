@@ -13,16 +13,19 @@ from sktopo._numbers import check_name
 from sktopo._subject import open_subject
 from sktopo.plotting._base import (
     as_label,
-    check_names,
+    called,
+    curve_style,
+    curve_styles,
     entitle,
     known_conditions,
     legend,
     line_style,
+    looks_of,
     seeds_in_words,
     summarise,
     write,
 )
-from sktopo.plotting.style import CONTROL, bare, drawing, styles
+from sktopo.plotting.style import CONTROL, bare, drawing
 from sktopo.robustness import image_noise_curve, pruning_curve, weight_noise_curve
 
 __all__ = ["EccentricityDisplay", "LambdaCurveDisplay", "RobustnessDisplay"]
@@ -169,9 +172,12 @@ class RobustnessDisplay:
         if axis is None:
             raise ValueError(f"Not a robustness curve: columns {list(self.curve)}.")
         with drawing(ax) as ax:
+            parts = dict(self._parts(axis))
+            kinds = [str(kind).replace("_", " ") for kind in parts]
+            looks = curve_styles(ax, self.name, kwargs, kinds)
             self.lines_ = {
-                kind: self._draw(ax, axis, kind, part, kwargs)
-                for kind, part in self._parts(axis)
+                kind: _draw_robustness(ax, axis, part, style)
+                for (kind, part), style in zip(parts.items(), looks)
             }
             clean = self.curve.attrs.get("clean_accuracy")
             if clean is not None:
@@ -192,21 +198,18 @@ class RobustnessDisplay:
         by = {"level": "kind", "fraction": "order"}.get(axis)
         if by is None:
             return [("", self.curve)]
-        return self.curve.groupby(by, sort=False)
+        return list(self.curve.groupby(by, sort=False))
 
-    def _draw(self, ax, axis, kind, part, kwargs):
-        """Draw a curve and, of several repeats, their range."""
-        accuracy = part.groupby(axis)["accuracy"].agg(["mean", "min", "max"])
-        kind = str(kind).replace("_", " ")
-        name = ", ".join(str(v) for v in (self.name, kind) if v not in (None, ""))
-        style = {"marker": "o", "markersize": 4, "label": name or None}
-        style = line_style(style, kwargs)
-        (line,) = ax.plot(accuracy.index, accuracy["mean"], **style)
-        if len(part) > len(accuracy):
-            low, high = accuracy["min"], accuracy["max"]
-            color = line.get_color()
-            ax.fill_between(accuracy.index, low, high, color=color, alpha=0.15, lw=0)
-        return line
+
+def _draw_robustness(ax, axis, part, style):
+    """Draw a curve and, of several repeats, their range."""
+    accuracy = part.groupby(axis)["accuracy"].agg(["mean", "min", "max"])
+    (line,) = ax.plot(accuracy.index, accuracy["mean"], **style)
+    if len(part) > len(accuracy):
+        low, high = accuracy["min"], accuracy["max"]
+        color = line.get_color()
+        ax.fill_between(accuracy.index, low, high, color=color, alpha=0.15, lw=0)
+    return line
 
 
 class EccentricityDisplay:
@@ -338,9 +341,8 @@ class EccentricityDisplay:
         radius = self.profile.radius[rings]
         self.relative_ = self._relative()[:, rings]
         values = self.relative_[~np.isnan(self.relative_).any(axis=1)]
-        style = {"marker": "o", "markersize": 4, "label": self.name}
-        style = line_style(style, kwargs)
         with drawing(ax) as ax:
+            style = curve_style(ax, self.name, kwargs)
             mean = values.mean(axis=0) if len(values) else np.full(len(radius), np.nan)
             (self.line_,) = ax.plot(radius, mean, **style)
             if len(values):
@@ -383,8 +385,9 @@ class LambdaCurveDisplay:
     control : str, default="control"
         Name of the condition that is drawn as a band.
     conditions : sequence of str, default=None
-        All conditions of the study in its order, which decides their colours: give
-        them where the table may lack some. None: those of the table.
+        All conditions of the study in its order, which decides their colours (but for
+        those that were drawn in the figure before): give them where the table may lack
+        some. None: those of the table.
     names : sequence of str, default=None
         What the legend calls the conditions, in their order. None: by their names.
     bounds : tuple of (float, float), default=(-inf, inf)
@@ -450,17 +453,17 @@ class LambdaCurveDisplay:
             beside `conditions`, or there are not as many names as conditions.
         """
         table = self._check_table()
-        labels = self._labels(table)
+        labels = called(known_conditions(table, self.conditions), self.names)
         self.summary_ = summarise(table)
         drawn = self.summary_.assign(
             **self.summary_[["low", "high"]].clip(*self.bounds)
         )
-        looks = styles(labels, self.control)
         is_control = self.summary_["condition"] == self.control
         others = drawn[~is_control & (drawn["n"] > 0)]
         places = _places(others["lam"])
         groups = list(others.groupby("condition", sort=False))
         with drawing(ax) as ax:
+            looks = looks_of(ax, labels, self.control)
             for row in drawn[is_control].itertuples():
                 _draw_control(ax, row, labels[self.control])
             for i, (name, part) in enumerate(groups):
@@ -474,7 +477,8 @@ class LambdaCurveDisplay:
             _set_lams(ax, places)
             write(ax.yaxis.label, self.label, 36)
             legend(ax)
-            entitle(ax, seeds_in_words(self.summary_["n"]))
+            what = " ".join(str(self.label).split())
+            entitle(ax, f"{what} against lam\n{seeds_in_words(self.summary_['n'])}")
             bare(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -503,12 +507,6 @@ class LambdaCurveDisplay:
                 f"measure{f' among {several}' if several else ''}."
             )
         return table
-
-    def _labels(self, table):
-        """What the legend calls each condition, in the order of the conditions."""
-        known = known_conditions(table, self.conditions)
-        names = check_names(self.names, len(known), "names", "conditions")
-        return dict(zip(known, known if names is None else names))
 
 
 def _draw_control(ax, row, label):

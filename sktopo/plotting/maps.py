@@ -18,6 +18,7 @@ from sktopo.plotting._base import (
     NEUTRAL,
     SEQUENTIAL,
     as_label,
+    as_names,
     as_picture,
     as_text,
     check_names,
@@ -25,6 +26,7 @@ from sktopo.plotting._base import (
     image_style,
     legend,
     numbers,
+    pictures,
     symmetric_limit,
     write,
 )
@@ -44,11 +46,17 @@ class GridMapDisplay:
         One a map.
     label : str, default="response (pre-ReLU)"
         What the colour means, with its unit.
+    images : array-like of shape (n_maps, C, H, W) or (n_maps, H, W), default=None
+        What the maps respond to, drawn above them: grey for one channel, RGB for three.
+        Their values may lie in any range; the least and the largest of all images are
+        drawn as the darkest and the lightest.
 
     Attributes
     ----------
     ax_ : ndarray of Axes
         The axes, one a map.
+    image_ax_ : ndarray of Axes or None
+        Those of the images.
     figure_ : Figure
         The figure.
 
@@ -67,7 +75,12 @@ class GridMapDisplay:
     """
 
     def __init__(
-        self, maps: ArrayLike, titles=None, label: str = "response (pre-ReLU)"
+        self,
+        maps: ArrayLike,
+        titles=None,
+        label: str = "response (pre-ReLU)",
+        *,
+        images: ArrayLike | None = None,
     ):
         self.maps = numbers(maps)
         if self.maps.ndim != 3 or not self.maps.size:
@@ -77,6 +90,7 @@ class GridMapDisplay:
             )
         self.titles = check_names(titles, len(self.maps), "titles", "maps")
         self.label = label
+        self.images = pictures(images, len(self.maps))
 
     @classmethod
     def from_estimator(
@@ -87,6 +101,7 @@ class GridMapDisplay:
         layer: str | None = None,
         titles=None,
         label: str | None = None,
+        show_images: bool = False,
         ax=None,
         **kwargs,
     ) -> GridMapDisplay:
@@ -106,8 +121,11 @@ class GridMapDisplay:
         label : str, default=None
             What the colour means, with its unit. None: "response (pre-ReLU)" of a
             topographic grid, "response" of another layer.
+        show_images : bool, default=False
+            Whether to draw the images above their maps, as the network sees them: after
+            the steps of a Pipeline, before standardisation.
         ax : Axes or sequence of Axes, default=None
-            Where to draw; one axes an image.
+            Where to draw; as for `plot`.
         **kwargs : dict
             Passed to `imshow`.
 
@@ -122,7 +140,11 @@ class GridMapDisplay:
             foreign = isinstance(evaluation.subject.estimator, FrozenNetwork)
             is_grid = not foreign and evaluation.network.layer == "grid"
             label = "response (pre-ReLU)" if is_grid else "response"
-        return cls(maps, titles, label).plot(ax=ax, **kwargs)
+        images = None
+        if show_images:
+            shape = evaluation.subject.image_shape
+            images = np.asarray(evaluation.X).reshape(-1, *shape)
+        return cls(maps, titles, label, images=images).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_activations(
@@ -132,6 +154,7 @@ class GridMapDisplay:
         *,
         titles=None,
         label: str = "response (pre-ReLU)",
+        images: ArrayLike | None = None,
         ax=None,
         **kwargs,
     ) -> GridMapDisplay:
@@ -147,8 +170,10 @@ class GridMapDisplay:
             One an image.
         label : str, default="response (pre-ReLU)"
             What the colour means, with its unit.
+        images : array-like of shape (n_images, C, H, W), default=None
+            The images, drawn above their maps, in any form that the class takes.
         ax : Axes or sequence of Axes, default=None
-            Where to draw; one axes an image.
+            Where to draw; as for `plot`.
         **kwargs : dict
             Passed to `imshow`.
 
@@ -159,7 +184,7 @@ class GridMapDisplay:
         """
         A, grid, _ = Activations.of(A, grid_shape)
         maps = A.values.reshape(-1, *grid.shape)
-        return cls(maps, titles, label).plot(ax=ax, **kwargs)
+        return cls(maps, titles, label, images=images).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_values(
@@ -215,9 +240,10 @@ class GridMapDisplay:
         Parameters
         ----------
         ax : Axes or sequence of Axes, default=None
-            Where to draw; one axes a map. None: a new figure.
+            Where to draw; one axes a map, and before these, one an image where images
+            are drawn: ``plt.subplots(2, n_maps)``. None: a new figure.
         **kwargs : dict
-            Passed to `imshow`, such as `cmap`, `vmin` and `vmax`.
+            Passed to `imshow` for the maps, such as `cmap`, `norm`, `vmin` and `vmax`.
 
         Returns
         -------
@@ -227,30 +253,63 @@ class GridMapDisplay:
         Raises
         ------
         ValueError
-            If there are not as many axes as maps.
+            If there are not as many axes as maps and images.
         """
-        n_maps = len(self.maps)
-        if ax is not None:
-            ax = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-            if len(ax) != n_maps:
-                raise ValueError(f"{n_maps} map(s) need as many axes; got {len(ax)}.")
         style = image_style(self.maps, self._scale(), kwargs)
-        shape, size = self._layout()
         own = ax is None
+        shape, size = self._layout()
+        if not own:
+            ax = self._check_axes(ax)
         with drawing(ax, size, shape) as axes:
-            for spare in axes.ravel()[n_maps:]:
-                spare.remove()
-            axes = axes.ravel()[:n_maps]
+            above, axes = self._share(axes)
             for axis, values in zip(axes, self.maps):
                 axis.set_facecolor(NEUTRAL)
                 image = axis.imshow(values, **style)
                 as_picture(axis)
-            bar = axes[0].figure.colorbar(image, ax=list(axes), shrink=0.8)
+            if above is not None:
+                self._draw_images(above)
+            bar = self._draw_scale(image, axes, above)
             bar.ax.yaxis.label.set_fontsize(9)
             write(bar.ax.yaxis.label, self.label, 24)
-            self._entitle(axes, own)
-        self.ax_, self.figure_ = axes, axes[0].figure
+            self._entitle(axes if above is None else above, own)
+        self.ax_, self.image_ax_, self.figure_ = axes, above, axes[0].figure
         return self
+
+    def _check_axes(self, ax):
+        """The user's axes in one row for images, if there are any, and one for maps."""
+        n_maps, n_rows = len(self.maps), 1 if self.images is None else 2
+        ax = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(ax) != n_rows * n_maps:
+            raise ValueError(
+                f"{n_maps} map(s) need as many axes"
+                f"{', and as many before them for the images' * (n_rows - 1)}; got "
+                f"{len(ax)}."
+            )
+        return ax.reshape(n_rows, n_maps)
+
+    def _share(self, axes):
+        """Axes of the images, or None, and of the maps; those to spare are removed."""
+        n_maps, n_kinds = len(self.maps), 1 if self.images is None else 2
+        kinds = [axes[i::n_kinds].ravel() for i in range(n_kinds)]
+        for spare in np.ravel([of_kind[n_maps:] for of_kind in kinds]):
+            spare.remove()
+        *above, maps = [of_kind[:n_maps] for of_kind in kinds]
+        return (above[0] if above else None), maps
+
+    def _draw_scale(self, image, axes, above):
+        """The bar of colours; beside images, too, which leave it as much room."""
+        if above is None:
+            return axes[0].figure.colorbar(image, ax=list(axes), shrink=0.8)
+        low = len({round(ax.get_position().y0, 3) for ax in axes}) == 1
+        place = {"shrink": 0.4, "anchor": (0, 0.05)} if low else {"shrink": 0.8}
+        place["panchor"] = False  # all stay in the middle of their columns
+        return axes[0].figure.colorbar(image, ax=[*above, *axes], **place)
+
+    def _draw_images(self, axes):
+        """The images, on one scale."""
+        for ax, image in zip(axes, self.images):
+            ax.imshow(image, cmap="gray", vmin=0, vmax=1)
+            as_picture(ax)
 
     def _scale(self):
         """Colours of all maps: about zero if there are negative values."""
@@ -271,16 +330,23 @@ class GridMapDisplay:
         titles = [as_text(title, 18) for title in self.titles or [""]]
         lines = max(title.count("\n") + 1 for title in titles)
         size = (side * columns + 1.1, (height + 0.15 * lines) * rows + 0.4)
-        return (rows, columns), size
+        if self.images is None:
+            return (rows, columns), size
+        _, tall, wide = self.images.shape[:3]
+        more = side * float(np.clip(tall / wide, 0.4, 2.5))
+        return (2 * rows, columns), (size[0], size[1] + rows * more)
 
     def _entitle(self, axes, own):
         """A title for each map, and in a figure of our own what they are."""
         n_maps, n_rows, n_columns = self.maps.shape
         what = f"{self.label}, {n_rows} x {n_columns} units"
+        if self.images is not None:
+            what += f", below {'its image' if n_maps == 1 else 'each image'}"
         if n_maps == 1 and self.titles is None:
             entitle(axes[0], what)
             return
-        titles = self.titles or [f"map {i + 1}" for i in range(n_maps)]
+        kind = "map" if self.images is None else "image"
+        titles = self.titles or [f"{kind} {i + 1}" for i in range(n_maps)]
         for ax, title in zip(axes, titles):
             ax.set_title("", fontsize=9)
             write(ax.title, title, 18)
@@ -339,7 +405,7 @@ class ExpertMapDisplay:
         self.classes = np.asarray(as_array_like(classes)).ravel()
         grid = Grid.of(grid_shape)
         self.grid_shape = grid.shape
-        self.class_names = [str(name) for name in class_names]
+        self.class_names = as_names(class_names)
         self.threshold = threshold
         self.n_images = n_images
         self.absent = [int(index) for index in absent]
@@ -623,7 +689,8 @@ class OrientationMapDisplay:
         ax : Axes, default=None
             Where to draw. None: a new figure.
         **kwargs : dict
-            Passed to `imshow`.
+            Passed to `imshow`. `cmap` gives the hues, once around; `norm`, `vmin` and
+            `vmax` say which strengths have no colour and the full one (0 and 1).
 
         Returns
         -------
@@ -647,14 +714,16 @@ class OrientationMapDisplay:
         from matplotlib.colors import ListedColormap, Normalize
 
         known = ~np.isnan(self.preferred)
-        weight = np.where(known, np.clip(np.nan_to_num(self.strength), 0, 1), 0)
-        colors = hue_circle(np.nan_to_num(self.preferred) / 180)
-        image = weight[:, None] * colors + (1 - weight[:, None]) * float(NEUTRAL)
-        image = image.reshape(*grid.shape, 3)
         circle = ListedColormap(hue_circle(np.linspace(0, 1, 256, endpoint=False)))
+        style = {"cmap": circle, "vmin": 0, "vmax": 1}
+        style = image_style(self.strength, style, kwargs)
+        circle = ScalarMappable(cmap=style["cmap"]).get_cmap()
+        weight = np.where(known, _weights(self.strength, style), 0)[:, None]
+        colors = circle(np.nan_to_num(self.preferred) % 180 / 180)[:, :3]
+        image = weight * colors + (1 - weight) * float(NEUTRAL)
         with drawing(ax) as ax:
-            ax.imshow(image, **image_style(image, {"cmap": None}, kwargs))
-            self._draw_bars(ax, grid.coordinates[known], weight[known])
+            ax.imshow(image.reshape(*grid.shape, 3), **style)
+            self._draw_bars(ax, grid.coordinates[known], weight[known, 0])
             as_picture(ax)
             scale = ScalarMappable(Normalize(0, 180), circle)
             bar = ax.figure.colorbar(scale, ax=ax, shrink=0.8)
@@ -673,3 +742,13 @@ class OrientationMapDisplay:
         up = -1 if ax.yaxis_inverted() else 1
         dx, dy = reach * np.cos(theta), up * reach * np.sin(theta)
         ax.plot([column - dx, column + dx], [row - dy, row + dy], color="0.15", lw=1)
+
+
+def _weights(strength, style):
+    """How saturated units of some strength are, 0 to 1, on the scale of an image."""
+    from matplotlib.colors import Normalize
+
+    norm = style.get("norm") or Normalize(style["vmin"], style["vmax"])
+    strength = np.nan_to_num(strength)
+    norm.autoscale_None(strength)
+    return np.clip(np.ma.filled(norm(strength), 0), 0, 1)

@@ -173,6 +173,27 @@ def styles(names, control="control"):
     return found
 
 
+def another(look, i):
+    """Give the look of the i-th curve of one condition.
+
+    Parameters
+    ----------
+    look : dict
+        Properties color, marker and linestyle, from `styles`.
+    i : int
+        Which curve; 0 looks as the condition does.
+
+    Returns
+    -------
+    dict
+        The same colour, with the marker and the line that come i places later.
+    """
+    found = dict(look)
+    for name, known in (("marker", f"o{MARKERS}"), ("linestyle", LINES)):
+        found[name] = known[(known.index(look[name]) + i) % len(known)]
+    return found
+
+
 def hue_circle(angle):
     """Colours of equal lightness and chroma (CIELAB) around a circle, as sRGB.
 

@@ -14,15 +14,17 @@ from sktopo._measures.words import select_labelled
 from sktopo._numbers import elements
 from sktopo.plotting._base import (
     as_label,
+    called,
     entitle,
     known_conditions,
     legend,
     line_style,
+    looks_of,
     seeds_in_words,
     summarise,
     write,
 )
-from sktopo.plotting.style import CONTROL, bare, drawing, styles
+from sktopo.plotting.style import CONTROL, bare, drawing
 
 __all__ = ["TradeOffDisplay"]
 
@@ -56,8 +58,11 @@ class TradeOffDisplay:
     control : str, default="control"
         Name of the condition that is grey.
     conditions : sequence of str, default=None
-        All conditions in their order, which decides their colours: give them where the
-        points may lack some. None: those of the points.
+        All conditions in their order, which decides their colours (but for those that
+        were drawn in the figure before): give them where the points may lack some.
+        None: those of the points.
+    names : sequence of str, default=None
+        What the legend calls the conditions, in their order. None: by their names.
     lower_is_better : {"x", "y"} or collection of them, default=()
         Axes of the scores of which less is better.
     note : str, default=None
@@ -97,6 +102,7 @@ class TradeOffDisplay:
         *,
         control: str = "control",
         conditions=None,
+        names=None,
         lower_is_better: Collection[str] = (),
         note: str | None = None,
     ):
@@ -105,6 +111,7 @@ class TradeOffDisplay:
         self.y_label = y_label
         self.control = control
         self.conditions = conditions
+        self.names = names
         self.lower_is_better = lower_is_better
         self.note = note
 
@@ -115,6 +122,7 @@ class TradeOffDisplay:
         x: str,
         y: str,
         *,
+        names=None,
         lower_is_better: Collection[str] = (),
         ax=None,
         **kwargs,
@@ -133,6 +141,9 @@ class TradeOffDisplay:
             A fitted search with several scores, as `sktopo.scorers.multi_scorer` gives.
         x, y : str
             Names of two of its scores.
+        names : sequence of str, default=None
+            What the legend calls the conditions, in the order of the candidates. None:
+            by their names.
         lower_is_better : {"x", "y"} or collection of them, default=()
             Axes of the scores of which less is better. Scorers are greater for better,
             also those that negate an error.
@@ -185,7 +196,8 @@ class TradeOffDisplay:
             points[f"{axis}_low"], points[f"{axis}_high"] = mean - sd, mean + sd
         labels = [score.replace("_", " ") for score in (x, y)]
         note = f"mean and sd over {search.n_splits_} folds"
-        display = cls(points, *labels, lower_is_better=lower_is_better, note=note)
+        told = {"names": names, "lower_is_better": lower_is_better, "note": note}
+        display = cls(points, *labels, **told)
         return display.plot(ax=ax, **kwargs)
 
     @classmethod
@@ -195,6 +207,7 @@ class TradeOffDisplay:
         x: str | tuple[str, dict],
         y: str | tuple[str, dict],
         *,
+        names=None,
         lower_is_better: Collection[str] = (),
         ax=None,
         **kwargs,
@@ -211,6 +224,9 @@ class TradeOffDisplay:
             Names of two measures; or pairs of a name and the conditions that tell its
             rows from others, as for `sktopo.select_results`: ``("morans_i",
             {"neighborhood": "moore"})``. A "layer" is "grid" unless it is given.
+        names : sequence of str, default=None
+            What the legend calls the conditions of the study, in their order. None: by
+            their names.
         lower_is_better : {"x", "y"} or collection of them, default=()
             Axes of the measures of which less is better.
         ax : Axes, default=None
@@ -259,6 +275,7 @@ class TradeOffDisplay:
             points,
             *labels,
             conditions=conditions,
+            names=names,
             lower_is_better=lower_is_better,
             note=seeds_in_words([*points["x_n"].dropna(), *points["y_n"].dropna()]),
         )
@@ -282,24 +299,25 @@ class TradeOffDisplay:
         Raises
         ------
         ValueError
-            If a column is missing, there is a condition beside `conditions`, or
-            `lower_is_better` names no axis.
+            If a column is missing, there is a condition beside `conditions`, there are
+            not as many names as conditions, or `lower_is_better` names no axis.
         """
         lower = _axes_of(self.lower_is_better)
         self.points_ = points = _mark_frontier(_checked(self.points), lower)
-        looks = styles(known_conditions(points, self.conditions), self.control)
+        names = called(known_conditions(points, self.conditions), self.names)
         there, given = points[_has_both(points)], line_style({}, kwargs)
         label, size = given.pop("label"), _sizes(there["lam"])
         self.bars_ = {}
         with drawing(ax, (3.8, 3.2)) as ax:
+            looks = looks_of(ax, names, self.control)
             self.frontier_line_ = _draw_frontier(ax, there, lower)
             _draw_cross(ax, there[there["condition"] == self.control])
             for name, part in there.groupby("condition", sort=False):
                 style = {"linewidth": 0.8, **looks[name], **given}
                 _join(ax, part, style)
                 self.bars_ |= _draw_points(ax, part, style, size)
-                style = {"markersize": 5, "label": label or as_label(name), **style}
-                ax.plot([], [], **style)  # for the legend
+                style = {"markersize": 5, **style}  # for the legend
+                ax.plot([], [], label=label or as_label(names[name]), **style)
             _tell_marks(ax, size, given)
             for axis, text in (("x", self.x_label), ("y", self.y_label)):
                 text += "\n(less is better)" * (axis in lower)
@@ -311,7 +329,9 @@ class TradeOffDisplay:
         return self
 
     def _title(self, n_points, n_drawn):
+        x, y = (" ".join(str(v).split()) for v in (self.x_label, self.y_label))
         told = f"n = {n_points} points" if self.note is None else self.note
+        told = f"{y} against {x}\n{told}"
         lacking = n_points - n_drawn
         return told + f"\n{lacking} of {n_points} points lack a score" * bool(lacking)
 

@@ -392,6 +392,22 @@ def claims(
         seed is left.
     TypeError
         If `results` is no study and no results of one.
+
+    Examples
+    --------
+    >>> from sktopo import TopographicCNNClassifier
+    >>> from sktopo.datasets import load_digits_images
+    >>> from sktopo.replication import claims
+    >>> from sktopo.study import TopographicStudy
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> study = TopographicStudy(
+    ...     TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1),
+    ...     topo_losses=["ws"], lams=[1], n_seeds=1,
+    ...     include=["performance"], verbose=0,
+    ... ).run(X[:300], y[:300], X[300:400], y[300:400])
+    >>> table = claims(study)  # one seed and one lam decide nothing
+    >>> table.query("kind == 'test'")["verdict"].unique().tolist()
+    ['not testable']
     """
     if not hasattr(results, "seed_pairs"):
         raise TypeError(

@@ -159,6 +159,13 @@ def load_comparison(
     tuple of ndarray
         Training images, stratified and always the same, and their labels; all 10,000
         test images, and their labels. As `TopographicStudy.run` takes them.
+
+    Examples
+    --------
+    >>> from sktopo.replication import load_comparison
+    >>> X, y, X_test, y_test = load_comparison(n_train=6000)  # doctest: +SKIP
+    >>> X.shape, X_test.shape  # doctest: +SKIP
+    ((6000, 1, 28, 28), (10000, 1, 28, 28))
     """
     X, y = fetch_fashion_mnist("train", return_X_y=True, data_home=data_home)
     X, _, y, _ = train_test_split(X, y, train_size=n_train, stratify=y, random_state=0)

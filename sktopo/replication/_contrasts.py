@@ -236,6 +236,14 @@ def against_simpler(results: pd.DataFrame) -> pd.DataFrame:
         A row a loss and perturbation: condition, perturbation, rival (the strongest),
         n, difference from it, low, high, p, p_holm, reading; and accuracy,
         accuracy_low, accuracy_high, the difference in clean accuracy from the control.
+
+    Examples
+    --------
+    >>> from sktopo.replication import against_simpler
+    >>> from sktopo.study import load_results
+    >>> results = load_results("comparison_output/store")  # doctest: +SKIP
+    >>> table = against_simpler(results.table)  # doctest: +SKIP
+    >>> table[["condition", "perturbation", "reading"]]  # doctest: +SKIP
     """
     models = outcomes(results)
     rivals = {
@@ -264,6 +272,14 @@ def on_top(results: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         As `against_simpler`, a row a simpler means and perturbation; the difference in
         clean accuracy is from that means.
+
+    Examples
+    --------
+    >>> from sktopo.replication import on_top
+    >>> from sktopo.study import load_results
+    >>> results = load_results("comparison_output/store")  # doctest: +SKIP
+    >>> table = on_top(results.table)  # doctest: +SKIP
+    >>> table[["condition", "perturbation", "reading"]]  # doctest: +SKIP
     """
     models = outcomes(results)
     names = [name for name in SIMPLER if _has(models, with_ws(name))]
@@ -300,6 +316,13 @@ def equal_smoothness(results: pd.DataFrame) -> pd.DataFrame:
         A row a level of Moran's I, loss and outcome: level, condition, outcome, mean,
         low, high, n (seeds that get there), n_undefined; and difference,
         difference_low, difference_high: from the control of the same seed.
+
+    Examples
+    --------
+    >>> from sktopo.replication import equal_smoothness
+    >>> from sktopo.study import load_results
+    >>> results = load_results("comparison_output/store")  # doctest: +SKIP
+    >>> equal_smoothness(results.table).query("outcome == 'accuracy'")  # doctest: +SKIP
     """
     models = outcomes(results)
     control = _arm(models, CONTROL)
@@ -368,6 +391,13 @@ def overview(results: pd.DataFrame) -> pd.DataFrame:
         A row a condition, lam and outcome: condition, lam, outcome, mean, low, high, n;
         and difference, difference_low, difference_high: from the control of the same
         seed.
+
+    Examples
+    --------
+    >>> from sktopo.replication import overview
+    >>> from sktopo.study import load_results
+    >>> results = load_results("comparison_output/store")  # doctest: +SKIP
+    >>> overview(results.table).query("outcome == 'accuracy'")  # doctest: +SKIP
     """
     models = outcomes(results)
     control = _arm(models, CONTROL)

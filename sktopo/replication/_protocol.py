@@ -177,6 +177,13 @@ def load(
     ------
     ValueError
         On an unknown data set.
+
+    Examples
+    --------
+    >>> from sktopo.replication import load
+    >>> X, y, X_test, y_test = load("digits")
+    >>> X.shape, X_test.shape
+    ((1077, 1, 8, 8), (450, 1, 8, 8))
     """
     fetch = _loader(dataset)
     X, y = fetch("train", return_X_y=True, data_home=data_home)

@@ -56,6 +56,23 @@ class StudyResults:
     See Also
     --------
     TopographicStudy : What trains and measures the models.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktopo import TopographicCNNClassifier
+    >>> from sktopo.datasets import load_digits_images
+    >>> from sktopo.study import TopographicStudy, load_results
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> study = TopographicStudy(
+    ...     TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1),
+    ...     topo_losses=["ws"], lams=[1], n_seeds=1,
+    ...     include=["performance"], verbose=0, store=folder.name,
+    ... ).run(X[:300], y[:300], X[300:400], y[300:400])
+    >>> load_results(folder.name)
+    StudyResults(2 models of control, ws; 2 values, 0 models left out)
+    >>> folder.cleanup()
     """
 
     table: pd.DataFrame

@@ -14,6 +14,7 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.colors import LogNorm, Normalize, to_rgba
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from sktopo import metrics, plotting
@@ -89,6 +90,12 @@ DISPLAYS = {
         trade_off_points([name, "as"]), name, name
     ).plot(**k),
 }
+# Those of one condition each.
+OF_ONE = [
+    name
+    for name in DISPLAYS
+    if "name" in inspect.signature(getattr(plotting, name)).parameters
+]
 IMAGES = ("ExpertMapDisplay", "GridMapDisplay", "OrientationMapDisplay", "RSMDisplay")
 CURVES = [name for name in DISPLAYS if name not in IMAGES]
 each_display = pytest.mark.parametrize("kind", DISPLAYS)
@@ -171,6 +178,25 @@ def test_every_display_has_a_title(kind):
         assert DISPLAYS[kind]("WS", ax=ax).ax_.get_title() == "mine"
 
 
+def test_the_title_of_several_curves_holds_for_all():
+    _, ax = plt.subplots()
+    title = "difference of units by distance"
+    for values, told in ((A[0], 1), (A[1], 0), (A[2], 0)):
+        plotting.DifferenceByDistanceDisplay.from_values(values, SHAPE, ax=ax)
+        assert ax.get_title().startswith(title)
+        assert ax.get_title().count("smoothness") == told
+    DISPLAYS["EccentricityDisplay"]("a", ax=ax)
+    assert ax.get_title().startswith("units against eccentricity")
+
+
+def test_titles_name_what_is_drawn():
+    curve = plotting.LambdaCurveDisplay(lam_table(["a"]), "index\n(of tuning)").plot()
+    assert curve.ax_.get_title().startswith("index (of tuning) against lam\n")
+    points = trade_off_points(["a"])
+    display = plotting.TradeOffDisplay(points, "smoothness", "accuracy").plot()
+    assert display.ax_.get_title() == "accuracy against smoothness\nn = 3 points"
+
+
 def test_titles_and_labels_of_the_users_own_can_be_markup():
     display = DISPLAYS["LambdaCurveDisplay"]("plain")
     display.ax_.set_title(r"$\alpha$")
@@ -239,6 +265,14 @@ def test_a_display_that_fails_leaves_no_figure_open(kind):
         DISPLAYS[kind]("WS", **wrong)
     with pytest.raises((AttributeError, TypeError)):
         DISPLAYS[kind]("WS", no_such_property=1)
+    if kind in CURVES:
+        for both in ({"c": "red", "color": "blue"}, {"lw": 1, "linewidth": 2}):
+            with pytest.raises(TypeError, match="Got both"):
+                DISPLAYS[kind]("WS", **both)
+    else:
+        for limits in ({"vmin": 0}, {"vmax": 1}, {"vmin": 0, "vmax": 1}):
+            with pytest.raises(ValueError, match="Give norm, or vmin and vmax"):
+                DISPLAYS[kind]("WS", norm=Normalize(0, 1), **limits)
     assert plt.get_fignums() == before
 
 
@@ -253,34 +287,38 @@ def lines_of(display):
     return [box.lines[0] for box in display.ax_.containers if box.lines]
 
 
-SHORT = {"c": "red", "lw": 3, "ls": "--", "ms": 7, "mfc": "blue", "marker": "s"}
-WHOLE = {
-    "color": "red",
-    "linewidth": 3,
-    "linestyle": "--",
-    "markersize": 7,
-    "markerfacecolor": "blue",
-    "marker": "s",
+ALIASES = {
+    "c": ("color", "red"),
+    "lw": ("linewidth", 3),
+    "ls": ("linestyle", "--"),
+    "aa": ("antialiased", False),
+    "ms": ("markersize", 7),
+    "mfc": ("markerfacecolor", "blue"),
+    "mec": ("markeredgecolor", "green"),
+    "mew": ("markeredgewidth", 2),
+    "ds": ("drawstyle", "steps-post"),
+    "marker": ("marker", "s"),
+    "alpha": ("alpha", 0.3),
 }
+SHORT = {alias: value for alias, (_, value) in ALIASES.items()}
+WHOLE = dict(ALIASES.values())
 
 
 @pytest.mark.parametrize("given", [SHORT, WHOLE])
 @pytest.mark.parametrize("kind", CURVES)
 def test_curves_know_every_alias(kind, given):
     if kind == "CorrelationHistogramDisplay":
-        given = {k: v for k, v in given.items() if not k.startswith("m")}
+        given = {k: v for k, v in given.items() if k[0] not in "dm"}
         patch = DISPLAYS[kind]("WS", **given).ax_.patches[0]
-        assert patch.get_edgecolor() == to_rgba("red")
+        assert patch.get_edgecolor() == to_rgba("red", alpha=0.3)
+        assert not patch.get_antialiased()
         assert patch.get_linewidth() == 3
         assert patch.get_linestyle() != "-"
         return
     lines = lines_of(DISPLAYS[kind]("WS", **given))
     assert lines
     for line in lines:
-        assert line.get_color() == "red"
-        assert (line.get_linewidth(), line.get_linestyle()) == (3, "--")
-        assert (line.get_markersize(), line.get_marker()) == (7, "s")
-        assert line.get_markerfacecolor() == "blue"
+        assert {name: getattr(line, f"get_{name}")() for name in WHOLE} == WHOLE
 
 
 def test_format_of_error_bars():
@@ -329,6 +367,146 @@ def test_bars_stand_as_the_orientation_says_on_any_axes():
         assert (x1 - x0) * (y1 - y0) > 0
 
 
+def test_hues_and_saturation_of_orientations_are_the_users():
+    preferred, strength = [0, 45, 90, 135], [0.2, 0.4, 0.4, 0.1]
+    display = plotting.OrientationMapDisplay(preferred, strength, (1, 4))
+    drawn = display.plot(cmap="twilight", vmin=0.1, vmax=0.4).ax_.images[0]
+    hues = plt.get_cmap("twilight")([0, 0.25, 0.5, 0.75])[:, :3]
+    weight = np.array([[1 / 3], [1], [1], [0]])
+    expected = weight * hues + (1 - weight) * 0.85
+    np.testing.assert_allclose(drawn.get_array()[0], expected)
+    same = display.plot(cmap="twilight", norm=Normalize(0.1, 0.4)).ax_.images[0]
+    np.testing.assert_array_equal(same.get_array(), drawn.get_array())
+    scale = display.figure_.axes[-1].collections[-1]
+    assert scale.get_cmap().name == "twilight"
+
+
+# ------------------------------------------------------------------ colours
+
+
+def looks_on(ax):
+    """Colour of each curve, by what the legend calls it."""
+    handles, labels = ax.get_legend_handles_labels()
+    colors = [
+        box.get_edgecolor() if isinstance(box, Patch) else box.get_color()
+        for box in (getattr(h, "lines", None) or [h] for h in handles)
+        for box in box[:1]
+    ]
+    return {label: to_rgba(color) for label, color in zip(labels, colors)}
+
+
+@pytest.mark.parametrize("kind", OF_ONE)
+def test_a_condition_has_one_colour_in_all_displays(kind):
+    expected = style.styles(["ws", "as"])
+    expected = {name: to_rgba(look["color"]) for name, look in expected.items()}
+    _, (first, second, third) = plt.subplots(1, 3)
+    for name in ("control", "ws", "as"):
+        DISPLAYS[kind](name, ax=first)
+    assert looks_on(first) == expected
+    # in any order, and some alone
+    DISPLAYS[kind]("as", ax=second)
+    assert looks_on(second) == {"as": expected["as"]}
+    plotting.LambdaCurveDisplay(lam_table(["as", "mine"])).plot(ax=third)
+    of_mine = to_rgba(style.styles(["ws", "as", "mine"])["mine"]["color"])
+    assert looks_on(third) == {
+        "control": expected["control"],
+        "as": expected["as"],
+        "mine": of_mine,
+    }
+
+
+def test_curves_without_a_name_have_a_colour_each_and_the_same_in_all_axes():
+    _, axes = plt.subplots(1, 2)
+    for ax in axes:
+        lines = [DISPLAYS["EccentricityDisplay"](None, ax=ax).line_ for _ in range(2)]
+        assert [line.get_color() for line in lines] == list(style.LINE_COLORS[:2])
+    assert axes[0].get_legend() is None
+
+
+def test_kinds_of_noise_have_a_line_each_and_the_colour_of_their_model():
+    curve = pd.concat(
+        pd.DataFrame({"level": [0.1, 0.2], "kind": kind, "accuracy": [0.9, 0.8]})
+        for kind in ("white", "salt_and_pepper")
+    )
+    _, ax = plt.subplots()
+    for name in ("control", "ws"):
+        lines = plotting.RobustnessDisplay(curve, name).plot(ax=ax).lines_.values()
+        assert {line.get_color() for line in lines} == {
+            style.styles(["ws"])[name]["color"]
+        }
+        for of_line in ("linestyle", "marker"):
+            assert len({getattr(line, f"get_{of_line}")() for line in lines}) == 2
+    assert list(looks_on(ax))[2:] == ["ws, white", "ws, salt and pepper"]
+    lines = plotting.RobustnessDisplay(curve).plot().lines_.values()
+    assert len({line.get_color() for line in lines}) == 2
+
+
+# ------------------------------------------------------------------ images
+
+
+@pytest.mark.parametrize("scale", [1, 1 / 16, -255.0])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_drawn_above_their_maps(channels, scale):
+    images = scale * RNG.integers(0, 17, size=(3, channels, 6, 5))
+    if channels == 1 and scale == 1:
+        images = images.astype(np.uint8)
+    display = plotting.GridMapDisplay.from_activations(
+        A[:3], SHAPE, images=images, titles=list("abc")
+    )
+    low, high = images.min(), images.max()
+    for image, above, ax, title in zip(images, display.image_ax_, display.ax_, "abc"):
+        drawn = above.images[0]
+        expected = (np.moveaxis(image.astype(float), 0, -1) - low) / (high - low)
+        if channels == 1:
+            expected = expected[..., 0]
+            assert drawn.get_cmap().name == "gray"
+            assert drawn.get_clim() == (0, 1)
+        np.testing.assert_allclose(drawn.get_array(), expected, atol=1e-12)
+        assert (above.get_title(), ax.get_title()) == (title, "")
+    assert outside(display.figure_) < 0.01
+    for above, ax in zip(display.image_ax_, display.ax_):
+        over, under = above.get_window_extent(), ax.get_window_extent()
+        assert over.y0 > under.y1
+        assert (over.x0 + over.x1) / 2 == pytest.approx(
+            (under.x0 + under.x1) / 2, abs=2
+        )
+    assert "below each image" in display.figure_.get_suptitle()
+
+
+@pytest.mark.parametrize("n", [1, 7])
+def test_images_of_an_estimator(n, fitted, digits):
+    X = digits[0][1200 : 1200 + n]
+    method = plotting.GridMapDisplay.from_estimator
+    for estimator, given in (
+        (fitted, X),
+        (fitted, X.reshape(n, -1)),
+        (fitted, X[:, 0]),
+    ):
+        display = method(estimator, given, show_images=True)
+        drawn = [ax.images[0].get_array() for ax in display.image_ax_]
+        np.testing.assert_allclose(drawn, (X[:, 0] - X.min()) / np.ptp(X))
+        assert len(display.figure_.axes) == 2 * n + 1
+        assert outside(display.figure_) < 0.01
+        plt.close("all")
+    plain = method(fitted, X)
+    assert plain.image_ax_ is None
+    assert np.array_equal(plain.maps, display.maps)
+
+
+def test_images_on_axes_of_the_user():
+    images = np.zeros((2, 4, 4))  # of one value
+    display = plotting.GridMapDisplay(A[:2].reshape(2, *SHAPE), images=images)
+    figure, axes = plt.subplots(2, 2)
+    assert display.plot(ax=axes).image_ax_.tolist() == axes[0].tolist()
+    assert display.ax_.tolist() == axes[1].tolist()
+    assert outside(figure) < 0.01
+    with pytest.raises(ValueError, match="as many before them for the images; got 2"):
+        display.plot(ax=axes[0])
+    for wrong in (images[:1], np.zeros((2, 2, 4, 4))):
+        with pytest.raises(ValueError, match="images must be one for each of 2 maps"):
+            plotting.GridMapDisplay(A[:2].reshape(2, *SHAPE), images=wrong)
+
+
 # ------------------------------------------------------------------ names
 
 
@@ -358,6 +536,8 @@ def wrong_names():
         ),
     )
     yield "names", lambda n: plotting.LambdaCurveDisplay(table, names=n).plot()
+    points = trade_off_points(["a"])
+    yield "names", lambda n: plotting.TradeOffDisplay(points, names=n).plot()
 
 
 @pytest.mark.parametrize(("word", "make"), wrong_names())
@@ -386,6 +566,12 @@ def test_names_of_rows_and_classes(fitted):
     display = plotting.LambdaCurveDisplay(table, names=["none", "WS", "AS"]).plot()
     shown = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert shown == ["none", "WS", "AS"]
+    points = trade_off_points(["a", "b"])
+    display = plotting.TradeOffDisplay(points, names=["none", "WS", "AS"]).plot()
+    shown = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert shown[:3] == ["none", "WS", "AS"]
+    one = plotting.ExpertMapDisplay([0, -1], (1, 2), "only one")
+    assert one.class_names == ["only one"]
 
 
 # ------------------------------------------------------------------ estimators
@@ -609,7 +795,7 @@ def test_a_measure_without_any_value(value):
     table = lam_table(["a"]).assign(value=value)
     display = plotting.LambdaCurveDisplay(table).plot()
     display.figure_.canvas.draw()
-    assert display.ax_.get_title() == "no model has a value"
+    assert display.ax_.get_title() == "value against lam\nno model has a value"
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,8 @@ def test_lambda_curve(rng):
         assert found == pytest.approx([lam, lam], rel=0.03)
         assert found[0] < found[1]
     assert display.ax_.get_ylabel() == "Moran's I"
-    assert display.ax_.get_title() == "mean and 95 % interval, n = 4 seeds"
+    title = "Moran's I against lam\nmean and 95 % interval, n = 4 seeds"
+    assert display.ax_.get_title() == title
     with pytest.raises(ValueError, match=r"lacks the columns \['seed'\]"):
         plotting.LambdaCurveDisplay(table.drop(columns="seed")).plot()
 
