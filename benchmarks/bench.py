@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -98,12 +99,14 @@ def main(args=None):
     )
     given = parser.parse_args(args)
     torch.set_num_threads(1)
+    size = QUICK if given.quick else FULL
     results = {
         "quick": given.quick,
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": versions(),
-        "rows": rows_of(given.parts, QUICK if given.quick else FULL),
+        "size": asdict(size),
+        "rows": rows_of(given.parts, size),
     }
     given.path.parent.mkdir(parents=True, exist_ok=True)
     given.path.write_text(json.dumps(results, indent=1) + "\n")

@@ -94,12 +94,13 @@ def step_contestants(X, backbone, n_calls):
     net.history.new_epoch()
     net.history.new_batch()
     images = torch.from_numpy(X[:64])
-    batch = ({"images": images, "weights": torch.ones(64)}, torch.arange(64))
+    own = torch.arange(len(images))
+    batch = ({"images": images, "weights": torch.ones(len(images))}, own)
 
     network = copy.deepcopy(net.module_).train()
     contrastive, topographic = import_supcon_loss()(0.1), WeightSimilarity((11, 11))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    labels, draw = torch.arange(64).repeat(2), torch.Generator().manual_seed(0)
+    labels, draw = own.repeat(2), torch.Generator().manual_seed(0)
     views = {"generator": draw, "value_range": encoder.pixel_range_}
 
     def tight():

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from baselines import pair_by_pair_loss
 from rows import beside, drawn_images, fastest
-from training import GRID, steps
+from training import steps
 
 from sktopo.losses import LOSSES
 from sktopo.losses.registry import make_loss
@@ -44,8 +44,8 @@ def made(grid_shape, fan_in, n_calls, contestants=CONTESTANTS):
 def loss_rows(size):
     """Losses beside a step of the small network, on the usual and on a large grid."""
     X, y = drawn_images(size.batch, size.side)
-    for grid_shape in (GRID, (size.large_grid, size.large_grid)):
-        n_calls = size.calls if grid_shape == GRID else 1
+    for grid_shape in (size.grid, (size.large_grid, size.large_grid)):
+        n_calls = size.calls if grid_shape == size.grid else 1
         settings = {"backbone": "small", "grid_shape": grid_shape, "topo_loss": None}
         spent = fastest(
             size.turns,
@@ -62,11 +62,12 @@ def loss_rows(size):
 
 def published_rows(size):
     """WS beside the pair-by-pair loop."""
+    ws, n_units = {"ws": CONTESTANTS["ws"]}, size.grid[0] * size.grid[1]
     for fan_in, least in ((64, 80), (256, 60)):
         found = {
-            "ours": made(GRID, fan_in, size.calls, {"ws": CONTESTANTS["ws"]})["ws"],
+            "ours": made(size.grid, fan_in, size.calls, ws)["ws"],
             "pair-by-pair loop": passes(
-                partial(pair_by_pair_loss, grid_shape=GRID), (121, fan_in)
+                partial(pair_by_pair_loss, grid_shape=size.grid), (n_units, fan_in)
             ),
         }
         what, wanted = f"ws, fan-in {fan_in}", {"pair-by-pair loop": 1 / least}
@@ -79,7 +80,7 @@ def wide_rows(size):
     of_weights = {
         label: given
         for label, given in CONTESTANTS.items()
-        if make_loss(given[0], GRID, **given[1]).source == "weights"
+        if make_loss(given[0], size.grid, **given[1]).source == "weights"
     }
     for *grid_shape, fan_in in size.wide:
         contestants = made(tuple(grid_shape), fan_in, 1, of_weights)

@@ -9,7 +9,6 @@ from functools import partial
 import baselines
 import numpy as np
 from rows import beside, drawn_images, fastest
-from training import GRID
 
 from sktopo import TopographicCNNClassifier, measure, metrics
 from sktopo._measures.registry import GROUPS
@@ -32,7 +31,7 @@ def arrays(clf, X, y):
         "Y": other,
         "eccentricity": np.linspace(0, 1, len(A)),
         "experts": metrics.expert_units(A, y, threshold=0.1),
-        "grid_shape": GRID,
+        "grid_shape": clf.grid_.shape,
         "maps": clf.activation_maps(X),
         "orientations": np.arange(n_orientations) * 180 / n_orientations,
         "representations": [readout, classes],
@@ -54,9 +53,9 @@ def calls(given):
     return functions, loops
 
 
-def models(X, y):
+def models(X, y, grid_shape):
     """A control and WS."""
-    settings = {"backbone": "small", "grid_shape": GRID, "max_epochs": 1}
+    settings = {"backbone": "small", "grid_shape": grid_shape, "max_epochs": 1}
     return [
         TopographicCNNClassifier(loss, **settings, random_state=0).fit(X, y)
         for loss in (None, "ws")
@@ -66,7 +65,7 @@ def models(X, y):
 def measure_rows(size):
     """A row a function and rival, then a row a group."""
     X, y = drawn_images(size.test_images, size.side)
-    control, clf = models(X[:640], y[:640])
+    control, clf = models(X[:640], y[:640], size.grid)
     functions, loops = calls(arrays(clf, X, y))
     groups = {
         group: partial(measure, clf, X, y, group, reference=control)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from baselines import LOOPS
-from rows import beside, drawn_images
+from rows import QUICK, beside, drawn_images
 from torch import nn
-from training import GRID, epochs
+from training import epochs
 
 from sktopo import TopographicCNNClassifier, measure, measure_activations, metrics
 from sktopo.noise import NOISES, add_noise
@@ -88,7 +88,7 @@ def pooled(image_shape):
 
 def of_model(function, size, *, large="images"):
     """A function of a model, images and labels: images or grid are large."""
-    n_images, side, grid_shape = size.large_images // 20, size.large_side, GRID
+    n_images, side, grid_shape = size.large_images // 20, size.large_side, size.grid
     if large == "grid":
         n_images, side = size.large_images, 8
         grid_shape = (size.large_grid, size.large_grid)
@@ -109,7 +109,7 @@ def of_noise(kind, size):
 def of_fit(name, size):
     """An epoch, and all that makes it ready, of ours or of a rival."""
     X, y = drawn_images(size.images, size.side)
-    run, _ = epochs(X, y)[name]
+    run, _ = epochs(X, y, size.grid)[name]
     return run, (X,)
 
 
@@ -154,8 +154,12 @@ TASKS = {
 
 
 def take(make, size):
-    """Peak of what is made, and its data, in MiB; this is what a process does."""
+    """Peak of what is made, and its data, in MiB: what a process does.
+
+    It is done with little data before, so that what is loaded only once does not count.
+    """
     torch.set_num_threads(1)
+    make(QUICK)[0]()
     run, data = make(size)
     return peak(run), sum(part.nbytes for part in data) / 2**20
 
@@ -171,12 +175,14 @@ def take_fit(name, size):
 def take_fit_of_file(n_images, size):
     """Peak of a fit of the first images of a file, the mapped file apart."""
     torch.set_num_threads(1)
+    of_fit("ours", QUICK)[0]()
     X, y = drawn_images(max(size.counts), size.side)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "X.npy"
         np.save(path, X)
         X = np.load(path, mmap_mode="r")
-        return peak_without_files(epochs(X[:n_images], y[:n_images])["ours"][0])
+        run, _ = epochs(X[:n_images], y[:n_images], size.grid)["ours"]
+        return peak_without_files(run)
 
 
 def in_fresh_process(function, *args):

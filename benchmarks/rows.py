@@ -19,6 +19,7 @@ class Size:
     calls: int = 20  # a turn, of what takes milliseconds
     batch: int = 64
     side: int = 28
+    grid: tuple = (11, 11)
     images: int = 6_400  # of an epoch
     test_images: int = 10_000
     noisy_images: int = 500
@@ -34,7 +35,7 @@ class Size:
     study_epochs: int = 8
     study_lams: tuple = (0.3, 1, 3)
     # of what is asked of memory alone
-    large_images: int = 10_000
+    large_images: int = 5_000
     large_side: int = 96
     large_grid: int = 64
 
@@ -45,6 +46,7 @@ QUICK = Size(
     few_turns=1,
     calls=1,
     side=8,
+    grid=(4, 5),
     images=128,
     test_images=100,
     noisy_images=4,

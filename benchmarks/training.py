@@ -12,7 +12,6 @@ from sktopo._training import native_bfloat16
 from sktopo.grid import Grid
 from sktopo.networks import BACKBONES
 
-GRID = (11, 11)
 WANTED = {
     "float32": {"published loop": 1 / 2.5, "tight loop": 1.15, "without WS": 1.05},
     "bfloat16": {"published loop": 1 / 4.5, "tight loop": 1.15},
@@ -25,7 +24,7 @@ def precisions():
     return ["float32", "bfloat16"] if native else ["float32"]
 
 
-def rivals(X, y, grid_shape=GRID, precision="float32"):
+def rivals(X, y, grid_shape, precision="float32"):
     """What makes each rival; only the tight loop has another precision, too."""
     tight = partial(TightLoop, bfloat16=precision == "bfloat16")
     loops = {**LOOPS, "tight loop": tight}
@@ -43,7 +42,7 @@ def steps(X, y, n_calls, **settings):
     return (lambda: net.train_step(batch), n_calls)
 
 
-def all_steps(X, y, n_calls, grid_shape=GRID, precision="float32"):
+def all_steps(X, y, n_calls, grid_shape, precision="float32"):
     """Steps of the small network: ours, ours without WS, and those of the rivals."""
     settings = {
         "backbone": "small",
@@ -63,7 +62,7 @@ def step_rows(size):
     """One step of 64 images, of networks with labels and without."""
     X, y = drawn_images(size.batch, size.side)
     for precision in precisions():
-        contestants = all_steps(X, y, size.calls, precision=precision)
+        contestants = all_steps(X, y, size.calls, size.grid, precision)
         spent = fastest(size.turns, **contestants)
         what, wanted = f"small network, {precision}", WANTED[precision]
         yield from beside("step", what, spent, size.turns, wanted=wanted)
@@ -92,13 +91,17 @@ def backbone_rows(size):
         yield from beside("backbones", name, found, size.turns)
 
 
-def epochs(X, y, precision="float32", but=()):
+def epochs(X, y, grid_shape, precision="float32", but=()):
     """An epoch, and all that makes it ready, of ours and of the rivals."""
     clf = TopographicCNNClassifier(
-        backbone="small", max_epochs=1, precision=precision, random_state=0
+        backbone="small",
+        grid_shape=grid_shape,
+        max_epochs=1,
+        precision=precision,
+        random_state=0,
     )
     found = {"ours": (lambda: clf.fit(X, y), 1)}
-    for name, make in rivals(X, y, precision=precision).items():
+    for name, make in rivals(X, y, grid_shape, precision).items():
         if name not in but:
             found[name] = (lambda make=make: make().epoch(), 1)
     return found
@@ -108,7 +111,7 @@ def epoch_rows(size):
     """One epoch of fit."""
     X, y = drawn_images(size.images, size.side)
     for precision in precisions():
-        spent = fastest(size.turns, **epochs(X, y, precision))
+        spent = fastest(size.turns, **epochs(X, y, size.grid, precision))
         what, wanted = f"{len(X):,} images, {precision}", WANTED[precision]
         yield from beside("epoch", what, spent, size.turns, wanted=wanted)
 
@@ -120,7 +123,7 @@ def image_rows(size):
     """An epoch of more and more images; the published loop would take too long."""
     X, y = drawn_images(max(size.counts), size.side)
     for n in size.counts:
-        contestants = epochs(X[:n], y[:n], but=["published loop"])
+        contestants = epochs(X[:n], y[:n], size.grid, but=["published loop"])
         spent = fastest(size.few_turns, **contestants)
         yield from beside("images", f"{n:,} images", spent, size.few_turns, at=n)
 
@@ -128,8 +131,8 @@ def image_rows(size):
 def unit_rows(size):
     """A step with larger and larger grids."""
     X, y = drawn_images(size.batch, size.side)
+    calls = max(1, size.calls // 4)
     for side in size.grids:
-        calls = max(1, size.calls // 4)
         spent = fastest(size.turns, **all_steps(X, y, calls, (side, side)))
         what = f"{side} x {side} units"
         yield from beside("units", what, spent, size.turns, at=side**2)
@@ -137,8 +140,9 @@ def unit_rows(size):
 
 def channel_rows(size):
     """A step with images of more and more channels."""
+    calls = max(1, size.calls // 4)
     for n in size.channels:
         X, y = drawn_images(size.batch, size.side, n)
-        spent = fastest(size.turns, **all_steps(X, y, max(1, size.calls // 4)))
+        spent = fastest(size.turns, **all_steps(X, y, calls, size.grid))
         what = f"{n} channel" + "s" * (n > 1)
         yield from beside("channels", what, spent, size.turns, at=n)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullLocator
 from texts import close, legend_below, rendered, short, table
 
 from sktopo.plotting.style import LINE_COLORS, bare, drawing
@@ -25,6 +26,8 @@ GROWTH = {
     "units": ("units of the grid", "a step"),
     "channels": ("channels of an image", "a step"),
 }
+# Each line of the figure, in the order of the colours.
+LINES = ("ours", "published loop", "plain skorch", "tight loop", "without WS")
 UNITS = {"s": ((1, "s"), (1e-3, "ms"), (1e-6, "µs")), "MiB": ((1, "MiB"),)}
 
 
@@ -60,6 +63,7 @@ class Numbers:
         self.rows["wanted"] = self.rows["wanted"].astype(float)  # None is nan
         self.date, self.quick = results["date"], results["quick"]
         self.machine, self.versions = results["machine"], results["versions"]
+        self.size = results["size"]
 
     def of(self, *topics):
         """The rows of some topics."""
@@ -105,18 +109,22 @@ def draw(numbers):
     """Time against what grows, in units of ours at the smallest; a line a rival."""
     with drawing(None, (3.9, 8.4), (len(GROWTH), 1)) as axes:
         for ax, (topic, (name, what)) in zip(axes.ravel(), GROWTH.items()):
-            rows = numbers.of(topic)
+            rows = numbers.of(topic).astype({"at": int})
             ours = rows.drop_duplicates("at").set_index("at")["ours"]
             lines = {"ours": ours} | {
                 rival: part.set_index("at")["theirs"]
                 for rival, part in rows.groupby("rival", sort=False)
             }
-            for place, (label, values) in enumerate(lines.items()):
-                style = {"marker": "o", "ms": 3.5, "lw": 1.5, "label": label}
-                ax.loglog(values / ours.iloc[0], color=LINE_COLORS[place], **style)
+            for label, color in zip(LINES, LINE_COLORS):
+                if label in lines:
+                    style = {"marker": "o", "ms": 3.5, "label": label, "color": color}
+                    ax.loglog(lines[label] / ours.iloc[0], **style)
             ax.set(xlabel=name, ylabel=f"{what} / ours at {ours.index[0]:,}")
             ax.set_xticks(ours.index, [f"{at:,}" for at in ours.index])
             ax.set_xticks([], minor=True)
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter("{x:,g}")
+            ax.yaxis.set_minor_locator(NullLocator())
             ax.grid(alpha=0.3)
             bare(ax)
         legend_below(axes.ravel()[1], 2)
