@@ -36,12 +36,10 @@ lint: types
 types: $(READY)
 	$(BIN)/python -m mypy
 
+# Figures of this machine, and the page of the site that tells them.
 bench: $(READY)
-	$(BIN)/python benchmarks/run.py
-	$(BIN)/python benchmarks/measures.py
-	$(BIN)/python benchmarks/robustness.py
-	$(BIN)/python benchmarks/losses.py
-	$(BIN)/python benchmarks/resnet.py
+	$(BIN)/python benchmarks/bench.py docs/benchmarks/results.json
+	$(BIN)/python docs/benchmarks_page.py
 
 # The site; warnings are errors. The gallery is run, which takes long.
 docs: $(READY)

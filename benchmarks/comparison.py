@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from run import fastest
+from rows import fastest
 
 from sktopo import TopographicCNNClassifier, select_results
 from sktopo.datasets import fetch_fashion_mnist

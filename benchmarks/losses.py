@@ -1,19 +1,12 @@
-"""What each spatial loss costs, side by side: a few minutes of one torch thread.
+"""What each spatial loss costs: its value and gradient beside a training step."""
 
-    .venv/bin/python benchmarks/losses.py
+from functools import partial
 
-Values and gradients of every named loss: as a share of a training step of the small
-network without one; on larger and larger grids; and for the wide weights of
-convolutions. The contestants take turns, and the fastest turn of each counts. What they
-add to a step of resnet18 says resnet.py.
-"""
-
-import numpy as np
-import pandas as pd
 import torch
-from run import fastest, steps
+from baselines import pair_by_pair_loss
+from rows import beside, drawn_images, fastest
+from training import steps
 
-from sktopo.datasets import fetch_fashion_mnist
 from sktopo.losses import LOSSES
 from sktopo.losses.registry import make_loss
 
@@ -22,20 +15,11 @@ CONTESTANTS = {name: (name, {}) for name in LOSSES} | {
     "spatial_correlation, absolute": ("spatial_correlation", {"form": "absolute"}),
     "spatial_correlation, radius 3": ("spatial_correlation", {"radius": 3}),
 }
+STEP = "a step without it"
 
 
-def made(shape, contestants=CONTESTANTS):
-    """The losses for a grid."""
-    return {
-        label: make_loss(name, shape, **settings)
-        for label, (name, settings) in contestants.items()
-    }
-
-
-def passes(loss, fan_in=64, n_calls=1):
+def passes(loss, shape, n_calls=1):
     """Value and gradient of a loss of random numbers, as a contestant."""
-    n_units = loss.grid.n_units
-    shape = (n_units, fan_in) if loss.source == "weights" else (BATCH, n_units)
     generator = torch.Generator().manual_seed(0)
     vectors = torch.randn(shape, generator=generator, requires_grad=True)
 
@@ -46,52 +30,64 @@ def passes(loss, fan_in=64, n_calls=1):
     return run, n_calls
 
 
-def share_table(X, y, n_calls=50):
-    """Milliseconds at the small network's grid, and percent of its step without one."""
-    losses = made((11, 11)).items()
-    contestants = {name: passes(loss, n_calls=n_calls) for name, loss in losses}
-    spent = fastest(
-        step=steps(X, y, backbone="small", lam=0.0, topo_loss=None), **contestants
-    )
-    table = pd.DataFrame({"ms": pd.Series(spent) * 1e3})
-    table["% of a step"] = 100 * table["ms"] / table.loc["step", "ms"]
-    return table
+def made(grid_shape, fan_in, n_calls, contestants=CONTESTANTS):
+    """Each loss on a grid."""
+    n_units = grid_shape[0] * grid_shape[1]
+    found = {}
+    for label, (name, settings) in contestants.items():
+        loss = make_loss(name, grid_shape, **settings)
+        shape = (n_units, fan_in) if loss.source == "weights" else (BATCH, n_units)
+        found[label] = passes(loss, shape, n_calls)
+    return found
 
 
-def growth_table(sizes=(11, 16, 23, 32, 45)):
-    """Milliseconds on square grids."""
-    columns = {}
-    for size in sizes:
-        losses = made((size, size)).items()
-        spent = fastest(**{name: passes(loss) for name, loss in losses})
-        columns[f"{size} x {size}"] = pd.Series(spent) * 1e3
-    return pd.DataFrame(columns)
+def loss_rows(size):
+    """Losses beside a step of the small network, on the usual and on a large grid."""
+    X, y = drawn_images(size.batch, size.side)
+    for grid_shape in (size.grid, (size.large_grid, size.large_grid)):
+        n_calls = size.calls if grid_shape == size.grid else 1
+        settings = {"backbone": "small", "grid_shape": grid_shape, "topo_loss": None}
+        spent = fastest(
+            size.turns,
+            step=steps(X, y, n_calls, **settings),
+            **made(grid_shape, 64, n_calls),
+        )
+        for name in CONTESTANTS:
+            what = f"{name}, {grid_shape[0]} x {grid_shape[1]} units"
+            found = {"ours": spent[name], STEP: spent["step"]}
+            yield from beside("losses", what, found, size.turns)
+    yield from published_rows(size)
+    yield from wide_rows(size)
 
 
-def wide_table(layers=((8, 16, 1152), (16, 32, 4608))):
-    """Milliseconds of the losses of weights, for convolutions."""
-    columns = {}
-    for *shape, fan_in in layers:
-        losses = made(shape).items()
-        contestants = {
-            name: passes(loss, fan_in)
-            for name, loss in losses
-            if loss.source == "weights"
+def published_rows(size):
+    """WS beside the pair-by-pair loop."""
+    ws, n_units = {"ws": CONTESTANTS["ws"]}, size.grid[0] * size.grid[1]
+    for fan_in, least in ((64, 80), (256, 60)):
+        found = {
+            "ours": made(size.grid, fan_in, size.calls, ws)["ws"],
+            "pair-by-pair loop": passes(
+                partial(pair_by_pair_loss, grid_shape=size.grid), (n_units, fan_in)
+            ),
         }
-        spent = fastest(**contestants)
-        columns[f"{shape[0] * shape[1]} x {fan_in}"] = pd.Series(spent) * 1e3
-    return pd.DataFrame(columns)
+        what, wanted = f"ws, fan-in {fan_in}", {"pair-by-pair loop": 1 / least}
+        spent = fastest(size.turns, **found)
+        yield from beside("losses", what, spent, size.turns, wanted=wanted)
 
 
-def main():
-    torch.set_num_threads(1)
-    X, y = fetch_fashion_mnist(return_X_y=True)
-    print(share_table(X, np.asarray(y)).round(2).to_string(), end="\n\n")
-    print("milliseconds by grid, 64 images, fan-in 64")
-    print(growth_table().round(2).to_string(), end="\n\n")
-    print("milliseconds by weights of convolutions")
-    print(wide_table().round(2).to_string())
-
-
-if __name__ == "__main__":
-    main()
+def wide_rows(size):
+    """Losses of weights, for convolutions, beside WS."""
+    of_weights = {
+        label: given
+        for label, given in CONTESTANTS.items()
+        if make_loss(given[0], size.grid, **given[1]).source == "weights"
+    }
+    for *grid_shape, fan_in in size.wide:
+        contestants = made(tuple(grid_shape), fan_in, 1, of_weights)
+        spent = fastest(size.turns, **contestants)
+        n_units = grid_shape[0] * grid_shape[1]
+        for name in of_weights:
+            if name != "ws":
+                found = {"ours": spent[name], "ws": spent["ws"]}
+                what = f"{name}, {n_units} x {fan_in} weights"
+                yield from beside("losses", what, found, size.turns)

@@ -1,20 +1,11 @@
 """What spatial losses of two convolutions add to a training step of resnet18.
 
-Batches of 64 images of 28 x 28, float32, one thread; each loss on layer2.1.conv2 (128
-channels) and layer4.1.conv2 (512), with the network's stem for small images and with
-its own. All steps of a stem are of one network and take turns in one process; counted
-is the time that the processor spent, which a busy machine disturbs least. A few
-minutes, or more there:
-
-    .venv/bin/python benchmarks/resnet.py
+Each loss on layer2.1.conv2 (128 channels) and layer4.1.conv2 (512), with the network's
+stem for small images and with its own; all steps of a stem are of one network.
 """
 
-import sys
-import time
-
-import numpy as np
-import pandas as pd
 import torch
+from rows import beside, drawn_images, fastest
 
 from sktopo import TopographicCNNClassifier
 from sktopo._training import CrossEntropy
@@ -60,7 +51,7 @@ def contestants(backbone, X, y):
             net.criterion_ = objective
             net.train_step(batch)
 
-        return step
+        return step, 1
 
     found = {"none": steps_with(net.criterion_)}
     for name, settings in CONDITIONS.items():
@@ -70,45 +61,13 @@ def contestants(backbone, X, y):
     return found
 
 
-def seconds_of(contestants, n_turns):
-    """A row a turn, a column a contestant: seconds of the processor."""
-    turns = []
-    for _ in range(n_turns):
-        seconds = {}
-        for name, step in contestants.items():
-            start = time.process_time()
-            step()
-            seconds[name] = time.process_time() - start
-        turns.append(seconds)
-    return pd.DataFrame(turns)
-
-
-def rows(X, y, n_turns):
+def resnet_rows(size):
     """A row a stem and loss."""
+    X, y = drawn_images(size.resnet_images, size.side)
     for stem, backbone in STEMS.items():
-        seconds = seconds_of(contestants(backbone, X, y), n_turns)
-        ratios = seconds.div(seconds["none"], axis=0)
-        for name in seconds:
-            yield {
-                "stem": stem,
-                "loss": name,
-                "step, ms": seconds[name].median() * 1e3,
-                "over none": ratios[name].median(),
-                "least": ratios[name].min(),
-                "most": ratios[name].max(),
-                "wanted": WANTED.get((name, stem), np.nan),
-            }
-
-
-def main():
-    torch.set_num_threads(1)
-    n_turns = int(sys.argv[1]) if len(sys.argv) > 1 else 9
-    rng = np.random.default_rng(0)
-    X = rng.integers(0, 256, (64, 1, 28, 28), dtype=np.uint8)
-    table = pd.DataFrame(rows(X, np.arange(64) % 10, n_turns))
-    print(f"torch {torch.__version__}, one thread, medians of {n_turns} turns")
-    print(table.round(2).to_string(index=False, na_rep=""))
-
-
-if __name__ == "__main__":
-    main()
+        spent = fastest(size.turns, **contestants(backbone, X, y))
+        for name in CONDITIONS:
+            found = {"ours": spent[name], "without it": spent["none"]}
+            wanted = {"without it": WANTED.get((name, stem))}
+            what = f"{name}, stem {stem}"
+            yield from beside("resnet18", what, found, size.turns, wanted=wanted)
