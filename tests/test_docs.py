@@ -51,7 +51,7 @@ WITH_CODE = [page for page in PAGES if list(blocks(page))]
 
 
 @pytest.fixture
-def in_short(tmp_path, monkeypatch):
+def in_short(tmp_path, monkeypatch, coarse_figures):
     """What is long is short here: "auto" is one epoch, and all is in one process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sktopo._training.data, "FEWEST_EPOCHS", 1)

@@ -25,6 +25,7 @@ from sktopo.study import TopographicStudy, _figures, _findings, _panels, _report
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
 plt = pytest.importorskip("matplotlib.pyplot")
+pytestmark = pytest.mark.usefixtures("coarse_figures")
 
 NAMES = ["a$b", "$\\alpha", "_x", "50%", "<b>&\"'", "line\nend", "ü", "x" * 90, "a\\b"]
 ABSENT = 3  # digits below are in no test set here
@@ -34,17 +35,6 @@ ABSENT = 3  # digits below are in no test set here
 def close():
     yield
     plt.close("all")
-
-
-@pytest.fixture(autouse=True)
-def _of_few_points(monkeypatch):
-    """Images are as they are, but for their fineness, which takes time."""
-    save = plt.Figure.savefig
-
-    def coarse(figure, *args, dpi=None, **kwargs):
-        save(figure, *args, dpi=40, **kwargs)
-
-    monkeypatch.setattr(plt.Figure, "savefig", coarse)
 
 
 @pytest.fixture(scope="module")
