@@ -81,6 +81,18 @@ def count_steps():
 
 
 @pytest.fixture
+def coarse_figures(monkeypatch):
+    """Images are as they are, but for their fineness, which takes time."""
+    Figure = pytest.importorskip("matplotlib.figure").Figure
+    save = Figure.savefig
+
+    def coarse(figure, *args, dpi=None, **kwargs):
+        save(figure, *args, dpi=40, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", coarse)
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(0)
 

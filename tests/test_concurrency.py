@@ -9,14 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from sktopo.scorers import multi_scorer
+from sktopo.scorers import get_scorer_names, multi_scorer
+from sktopo.study import TopographicStudy
 
-SEEDS = range(8)
+SEEDS = range(4)
 
 
 def fit(clf, X, y, seed):
@@ -59,6 +61,24 @@ def test_workers_give_the_same_bits(quick, data, serial):
     run = joblib.delayed(fit_in_worker)
     found = joblib.Parallel(n_jobs=2)(run(quick, *data, seed) for seed in SEEDS)
     assert_same([np.hstack(f) for f in found], [np.hstack(s) for s in serial])
+
+
+def test_search_is_the_same_in_workers(quick, data):
+    search = GridSearchCV(
+        quick,
+        {"topo_loss": ["ws", "as"], "lam": [0, 3]},
+        scoring=multi_scorer(get_scorer_names()),
+        refit="accuracy",
+        cv=2,
+        error_score="raise",
+    )
+    tables = []
+    for n_jobs in (1, 2):
+        table = clone(search).set_params(n_jobs=n_jobs).fit(*data).cv_results_
+        table = pd.DataFrame(table)
+        tables.append(table.drop(columns=[c for c in table if "time" in c]))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert tables[0].filter(like="test_").notna().all(axis=None)
 
 
 def test_threads_do_not_disturb_each_other(quick, data, serial):
@@ -115,10 +135,10 @@ def score(clf, X, y):
     return counts()
 
 if __name__ == "__main__":
-    X, y = (part[:1000] for part in load_digits_images(return_X_y=True))
+    X, y = (part[:500] for part in load_digits_images(return_X_y=True))
     clf = TopographicCNNClassifier(max_epochs=3, random_state=0)
     found = joblib.Parallel(2)([joblib.delayed(fit)(clf, X, y)] * 2)
-    search = GridSearchCV(clf, {"lam": [0.1, 1]}, scoring=score, refit=False, cv=2,
+    search = GridSearchCV(clf, {"lam": [1]}, scoring=score, refit=False, cv=2,
                           n_jobs=2, error_score="raise")
     table = search.fit(X, y).cv_results_
     for i in range(2):
@@ -143,8 +163,8 @@ def test_two_workers_use_no_more_threads_than_cores(tmp_path):
         assert 2 * max(counts.values()) <= max(2, n_cores), (n_cores, counts)
 
 
-@pytest.fixture
-def cluster(tmp_path):
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
     """Two processes of one thread each."""
     distributed = pytest.importorskip("distributed")
     with (
@@ -154,7 +174,7 @@ def cluster(tmp_path):
             processes=True,
             dashboard_address=None,
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port
-            local_directory=tmp_path,
+            local_directory=tmp_path_factory.mktemp("cluster"),
         ) as local,
         distributed.Client(local) as client,
     ):
@@ -162,7 +182,11 @@ def cluster(tmp_path):
         yield client
 
 
-@pytest.mark.filterwarnings("ignore:Creating scratch directories")  # a slow disk
+# a slow disk
+slow_disk = pytest.mark.filterwarnings("ignore:Creating scratch directories")
+
+
+@slow_disk
 def test_a_dask_cluster_gives_the_same_bits(cluster, quick, data, serial):
     search = GridSearchCV(
         quick,
@@ -180,3 +204,36 @@ def test_a_dask_cluster_gives_the_same_bits(cluster, quick, data, serial):
     for name in ("mean_test_accuracy", "mean_test_smoothness"):
         np.testing.assert_array_equal(there.cv_results_[name], here.cv_results_[name])
     assert_same(there.predict_proba(data[0]), here.predict_proba(data[0]))
+
+
+def threads_in_use(classifier, X, y):
+    rows = [("pid", os.getpid()), ("torch", torch.get_num_threads())]
+    return pd.DataFrame(rows, columns=["measure", "value"])
+
+
+@slow_disk
+def test_a_study_on_a_dask_cluster_gives_the_same_results(cluster, quick, digits):
+    X, y = digits
+    study = TopographicStudy(
+        quick,
+        topo_losses=["ws"],
+        lams=[1],
+        n_seeds=2,
+        include=["performance", "smoothness", "activity"],
+        verbose=0,
+        measures={"threads": threads_in_use},
+    )
+    here, there = clone(study), clone(study)
+    here.run(X[:300], y[:300], X[300:500], y[300:500])
+    with joblib.parallel_config("dask"):
+        there.run(X[:300], y[:300], X[300:500], y[300:500])
+    threads = there.results_[there.results_["group"] == "threads"]
+    assert threads["value"][threads["measure"] == "torch"].eq(1).all()
+    assert os.getpid() not in threads["value"].tolist()
+    tables = [
+        study.results_[study.results_["measure"] != "pid"] for study in (here, there)
+    ]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    pd.testing.assert_frame_equal(
+        here.consistency(), there.consistency(), check_exact=True
+    )

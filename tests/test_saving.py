@@ -3,7 +3,6 @@ import functools
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +67,69 @@ def saved(model, path):
     return path
 
 
+NEW_PROCESS = """
+import os, random, signal, sys, time
+import numpy as np
+import torch
+torch.set_num_threads(1)
+from sktopo import TopographicCNNClassifier
+from sktopo.datasets import load_digits_images
+
+os.chdir(sys.argv[1])
+load = TopographicCNNClassifier.load
+models = [load("killed/model.safetensors"), load("other.safetensors")]
+X = load_digits_images(return_X_y=True)[0]
+np.savez("answers.npz", p=models[0].predict_proba(X), a=models[0].transform(X))
+
+before = [m.grid_weights_.tobytes() for m in models]
+rng, found = random.Random(0), []
+for _ in range(20 if hasattr(os, "fork") else 0):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        models[0].save("killed/model.safetensors")
+        os.write(writing, b"x")
+        while True:
+            for model in models[::-1]:
+                model.save("killed/model.safetensors")
+    os.read(reading, 1)
+    time.sleep(rng.uniform(0, 0.06))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reading), os.close(writing)
+    weights = load("killed/model.safetensors").grid_weights_.tobytes()
+    found.append(before.index(weights))
+print(len(found), *sorted(set(found)))
+
+try:
+    import resource
+except ImportError:
+    sys.exit()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    models[1].save("full/model.safetensors")
+except OSError as error:
+    print("refused")
+"""
+
+
+@pytest.fixture(scope="module")
+def new_process(model, tmp_path_factory):
+    """A folder in which a new process has worked, and the lines that it printed."""
+    folder = tmp_path_factory.mktemp("new_process")
+    for name in ("killed", "full"):
+        (folder / name).mkdir()
+        model.save(folder / name / "model.safetensors")
+    other = copy.deepcopy(model)
+    other.module_.grid.weight.data.mul_(2)
+    other.save(folder / "other.safetensors")
+    command = [sys.executable, "-B", "-c", NEW_PROCESS, folder]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout.splitlines()
+
+
 def assert_same(first, second, X):
     np.testing.assert_array_equal(first.predict_proba(X), second.predict_proba(X))
     np.testing.assert_array_equal(first.transform(X), second.transform(X))
@@ -107,19 +169,10 @@ def test_a_saved_model_is_the_same_model(changed, model, digits, path):
     assert sorted(vars(again)) == sorted(vars(clf))
 
 
-def test_bits_survive_a_new_process(saved, model, digits, tmp_path):
+def test_bits_survive_a_new_process(new_process, model, digits):
     X, _ = digits
-    code = (
-        "import sys, numpy as np, torch; torch.set_num_threads(1)\n"
-        "from sktopo import TopographicCNNClassifier\n"
-        "from sktopo.datasets import load_digits_images\n"
-        "X = load_digits_images(return_X_y=True)[0]\n"
-        "clf = TopographicCNNClassifier.load(sys.argv[1])\n"
-        "np.savez(sys.argv[2], p=clf.predict_proba(X), a=clf.transform(X))\n"
-    )
-    out = tmp_path / "out.npz"
-    subprocess.run([sys.executable, "-c", code, saved, out], check=True)
-    with np.load(out) as found:
+    folder, _ = new_process
+    with np.load(folder / "answers.npz") as found:
         np.testing.assert_array_equal(found["p"], model.predict_proba(X))
         np.testing.assert_array_equal(found["a"], model.transform(X))
 
@@ -419,67 +472,19 @@ def test_a_failed_save_leaves_the_old_file(call, saved, model, monkeypatch):
     assert os.listdir(saved.parent) == [saved.name]
 
 
-def test_a_full_disk_leaves_the_old_file(saved):
+def test_a_full_disk_leaves_the_old_file(new_process, saved):
     """A real one: the process may write no file beyond 20,000 bytes."""
-    resource = pytest.importorskip("resource")
-    before = saved.read_bytes()
-    code = (
-        "import signal, sys, torch; torch.set_num_threads(1)\n"
-        "from sktopo import TopographicCNNClassifier\n"
-        "clf = TopographicCNNClassifier.load(sys.argv[1])\n"
-        "try:\n"
-        "    clf.save(sys.argv[1])\n"
-        "except OSError as error:\n"
-        "    print('refused')\n"
-    )
-
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    command = [sys.executable, "-B", "-c", code, saved]
-    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True)
-    assert done.stdout == "refused\n", done.stderr
-    assert saved.read_bytes() == before
-    assert os.listdir(saved.parent) == [saved.name]
-
-
-KILLED = """
-import os, random, signal, sys, time, torch
-torch.set_num_threads(1)
-from sktopo import TopographicCNNClassifier
-path, other = sys.argv[1:]
-models = [TopographicCNNClassifier.load(p) for p in (path, other)]
-before = [m.grid_weights_.tobytes() for m in models]
-rng, found = random.Random(0), []
-for _ in range(50):
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        models[0].save(path)
-        os.write(writing, b"x")
-        while True:
-            for model in models[::-1]:
-                model.save(path)
-    os.read(reading, 1)
-    time.sleep(rng.uniform(0, 0.06))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    os.close(reading), os.close(writing)
-    weights = TopographicCNNClassifier.load(path).grid_weights_.tobytes()
-    found.append(before.index(weights))
-print(len(found), *sorted(set(found)))
-"""
+    pytest.importorskip("resource")
+    folder, lines = new_process
+    assert lines[1:] == ["refused"]
+    assert (folder / "full" / saved.name).read_bytes() == saved.read_bytes()
+    assert os.listdir(folder / "full") == [saved.name]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killing_a_saving_process_leaves_a_whole_file(saved, model, tmp_path):
-    other = copy.deepcopy(model)
-    other.module_.grid.weight.data.mul_(2)
-    other.save(tmp_path / "other.safetensors")
-    command = [sys.executable, "-c", KILLED, saved, tmp_path / "other.safetensors"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout == "50 0 1\n", done.stderr
+def test_killing_a_saving_process_leaves_a_whole_file(new_process):
+    _, lines = new_process
+    assert lines[0] == "20 0 1"
 
 
 # ------------------------------------------------------------------ hostile files

@@ -20,7 +20,8 @@ from matplotlib.text import Text
 from sktopo import metrics, plotting
 from sktopo.plotting import style
 
-NAMES = ["a$b", "$\\alpha", "$x_$", "_x", "50%", "<b>&\"'", "line\nend", "ü", "a\\b#{"]
+# Those that could hide what another does stand alone.
+NAMES = ["$\\alpha", "$x_$", "_x", "a$b 50% <b>&\"'\nü a\\b#{"]
 LONG = "a name that goes on and on " * 8
 RNG = np.random.default_rng(0)
 A, Y = RNG.normal(size=(60, 12)), np.arange(60) % 3
@@ -119,7 +120,7 @@ def axes_of(kind):
 
 def outside(figure):
     """How far what is drawn reaches beyond its figure, in inches at any side."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     return max(-box.x0, -box.y0, box.x1 - width, box.y1 - height)
 
@@ -144,14 +145,13 @@ def test_what_draws_gives_the_display(kind):
 @each_display
 def test_what_a_user_named_is_drawn_as_it_is(kind, name):
     display = DISPLAYS[kind](name)
-    display.figure_.canvas.draw()
+    assert outside(display.figure_) < 0.01
     if kind == "OrientationMapDisplay":  # shows no names
         return
     shown = [text for text in texts(display.figure_) if name in text.get_text()]
     assert shown
     for text in shown:
         assert "$" not in name or not text.get_parse_math()
-    assert outside(display.figure_) < 0.01
 
 
 @each_display

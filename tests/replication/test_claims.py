@@ -599,7 +599,7 @@ def test_a_dead_network_has_no_consistency(rng):
 @pytest.mark.parametrize("random_slopes", [False, True])
 def test_the_jackknife_errs_as_often_as_it_says(random_slopes, rng):
     """13 without any slope: pairs that share a seed are no independent pairs."""
-    n, hits, naive = 300, 0, 0
+    n, hits, naive = 150, 0, 0
     first, second = np.triu_indices(10, k=1)
     for _ in range(n):
         own = 0.05 * rng.normal(size=(3, 10))
@@ -613,7 +613,7 @@ def test_the_jackknife_errs_as_often_as_it_says(random_slopes, rng):
         hits += consistency_slope(pairs)[0]["p_t"] < 0.05
         of_pairs = (r[2] - r[0]) / np.log(10)
         naive += stats.ttest_1samp(of_pairs, 0).pvalue < 0.05
-    assert hits <= stats.binom.ppf(0.9999, n, 0.05)
+    assert hits <= stats.binom.ppf(0.999, n, 0.05)
     assert naive > n / 5
 
 
@@ -823,14 +823,14 @@ def without_effect():
     rng = np.random.default_rng(1)
     return [
         claims(*simulate(rng, NOTHING, correlation=c, response=5.0), "cifar10")
-        for c in np.linspace(0, 0.5, 50)
+        for c in np.linspace(0, 0.5, 25)
     ]
 
 
 def test_without_any_effect_the_table_errs_rarely(without_effect):
     """Over the whole table at most one study in twenty claims an effect."""
     false = sum(table["verdict"].isin(POSITIVE).any() for table in without_effect)
-    assert false <= stats.binom.ppf(0.9999, len(without_effect), 0.05)
+    assert false <= stats.binom.ppf(0.99, len(without_effect), 0.05)
 
 
 def test_row_by_row_the_table_would_err_often(without_effect):
@@ -847,9 +847,9 @@ def test_row_by_row_the_table_would_err_often(without_effect):
 
 
 @pytest.mark.parametrize(
-    ("shift", "verdict"), [(0.125, "replicates"), (-0.125, "reversed")]
+    ("shift", "verdict", "correlation"),
+    [(0.125, "replicates", 0.0), (-0.125, "reversed", 0.5)],
 )
-@pytest.mark.parametrize("correlation", [0.0, 0.5])
 def test_half_of_what_the_control_loses_is_found(shift, verdict, correlation, rng):
     """Four studies in five at least, of ten seeds; and none says the opposite."""
     effect = {("ws", "accuracy_change"): shift}

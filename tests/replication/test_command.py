@@ -105,8 +105,8 @@ def test_dry_run_lists_and_trains_nothing(digits_for_fashion, tmp_path, capsys):
     assert not store.exists()
 
 
-def test_the_command_runs(digits_for_fashion, tmp_path, capsys):
-    more = ["--seeds", "1", "--lams", "1", "--extent", "main", "--jobs", "2"]
+def test_the_command_runs(digits_for_fashion, coarse_figures, tmp_path, capsys):
+    more = ["--seeds", "1", "--lams", "1", "--extent", "main", "--jobs", "1"]
     command.main(arguments(*more, store=tmp_path))
     out = capsys.readouterr().out
     assert "not testable" in out
@@ -130,12 +130,13 @@ def test_zero_is_not_the_default(option, capsys):
 
 
 def test_an_interruption_is_one_line(digits_for_fashion, tmp_path, monkeypatch):
-    def interrupted(*data):
+    def interrupted(study, *data):
+        assert study.n_jobs == 2
         raise KeyboardInterrupt("The study was stopped; what is finished is kept.")
 
     monkeypatch.setattr(TopographicStudy, "run", interrupted)
     with pytest.raises(SystemExit, match="The study was stopped"):
-        command.main(arguments(store=tmp_path))
+        command.main(arguments("--jobs", "2", store=tmp_path))
 
 
 def test_the_pilot_is_whole():

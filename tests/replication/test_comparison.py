@@ -196,7 +196,7 @@ def few(monkeypatch):
         registry.update(entries)
 
 
-def test_the_command_answers(few, tmp_path, capsys):
+def test_the_command_answers(few, coarse_figures, tmp_path, capsys):
     more = ["--seeds", "2", "--epochs", "1", "--jobs", "1"]
     command.main(["--comparison", "--store", str(tmp_path), *more])
     out = capsys.readouterr().out

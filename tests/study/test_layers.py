@@ -144,7 +144,9 @@ def test_statistics_keep_layers_apart_and_subjects_out_of_pairs(plain, layered):
     pd.testing.assert_frame_equal(claims(layered), claims(plain), check_exact=True)
 
 
-def test_pictures_are_of_the_grid_unless_a_layer_is_named(plain, layered, tmp_path):
+def test_pictures_are_of_the_grid_unless_a_layer_is_named(
+    plain, layered, coarse_figures, tmp_path
+):
     pytest.importorskip("matplotlib")
     first, second = (study.plot("accuracy").summary_ for study in (plain, layered))
     trained = second[second["condition"] != "elsewhere"]

@@ -25,6 +25,7 @@ from sktopo.study import TopographicStudy, _figures, _findings, _panels, _report
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
 plt = pytest.importorskip("matplotlib.pyplot")
+pytestmark = pytest.mark.usefixtures("coarse_figures")
 
 NAMES = ["a$b", "$\\alpha", "_x", "50%", "<b>&\"'", "line\nend", "ü", "x" * 90, "a\\b"]
 ABSENT = 3  # digits below are in no test set here
@@ -34,17 +35,6 @@ ABSENT = 3  # digits below are in no test set here
 def close():
     yield
     plt.close("all")
-
-
-@pytest.fixture(autouse=True)
-def _of_few_points(monkeypatch):
-    """Images are as they are, but for their fineness, which takes time."""
-    save = plt.Figure.savefig
-
-    def coarse(figure, *args, dpi=None, **kwargs):
-        save(figure, *args, dpi=40, **kwargs)
-
-    monkeypatch.setattr(plt.Figure, "savefig", coarse)
 
 
 @pytest.fixture(scope="module")
@@ -82,20 +72,21 @@ def test_claims_that_are_none(given, study, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def renamed(study, names):
+def renamed(study, names, lams=(1,)):
     """The study with its condition "ws" under other names, as if all had been run."""
     found = copy.copy(study)
     control = study.table[study.table["condition"] == "control"]
     ws = study.table[study.table["condition"] == "ws"]
-    tables = [control, *(ws.assign(condition=name) for name in names)]
+    arms = [(name, float(lam)) for name in names for lam in lams]
+    tables = [control, *(ws.assign(condition=name, lam=lam) for name, lam in arms)]
     found.table = pd.concat(tables, ignore_index=True)
     conditions = {"control": {"topo_loss": None}}
     conditions |= {name: {"topo_loss": "ws"} for name in names}
     found.conditions = conditions
     found.responses = {
         (name, lam, seed): responses
-        for name in conditions
-        for (condition, lam, seed), responses in study.responses.items()
+        for name, lam in [("control", 0.0), *arms]
+        for (condition, _, seed), responses in study.responses.items()
         if (condition == "control") == (name == "control")
     }
     return found
@@ -107,7 +98,6 @@ def figures(monkeypatch):
     seen = []
 
     def look(figure, title, taken_at="", caption=""):
-        figure.savefig(io.BytesIO(), format="png", dpi=30)
         looks, texts = {}, [t.get_text() for t in figure.findobj(matplotlib.text.Text)]
         for ax in figure.axes:
             assert ax.get_legend() is None  # nothing lies on what is drawn
@@ -124,6 +114,26 @@ def figures(monkeypatch):
 
     monkeypatch.setattr(_findings, "draw", look)
     return seen
+
+
+@pytest.fixture
+def laid_out(figures, monkeypatch):
+    """The same, when all has found its place."""
+    look = _findings.draw
+
+    def draw(figure, *told):
+        figure.draw_without_rendering()
+        return look(figure, *told)
+
+    monkeypatch.setattr(_findings, "draw", draw)
+    return figures
+
+
+def show_only(monkeypatch, *titles):
+    """Leave the other sections out, as they take long."""
+    sections = dict(_findings.SECTIONS)
+    chosen = tuple((title, sections[title]) for title in titles)
+    monkeypatch.setattr(_report, "SECTIONS", chosen)
 
 
 class Page(HTMLParser):
@@ -185,14 +195,16 @@ TITLES = [
 ]
 
 
-def test_report_is_one_page_with_its_data(data, tmp_path):
-    conditions = {"<b>bold</b>": {"topo_loss": "as"}}
-    study = quick_study(lams=[1, 3], conditions=conditions).run(*data)
+def test_without_claims_a_report_does_not_speak_of_them(study, figures, tmp_path):
     study.report(tmp_path / "plain.html", "my digits")
     plain = (tmp_path / "plain.html").read_text()
     assert "<h1>Topographic study of my digits</h1>" in plain
     assert Page(plain).titles == [*TITLES, "Settings and versions", "Data"]
     assert "laim" not in plain
+
+
+def test_report_is_one_page_with_its_data(study, tmp_path):
+    study = renamed(study, ["ws", "<b>bold</b>"], lams=[1, 3])
     study.report(tmp_path / "report.html", claims=claims(study, "fashion_mnist"))
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
@@ -217,7 +229,7 @@ def test_report_is_one_page_with_its_data(data, tmp_path):
         keep_default_na=False,
         na_values={"value": [""]},
     )
-    pd.testing.assert_frame_equal(table, study.results_, rtol=1e-12)
+    pd.testing.assert_frame_equal(table, study.table, rtol=1e-12)
 
 
 def test_what_is_not_shown_takes_a_line(data, tmp_path):
@@ -264,7 +276,18 @@ def own_rows(study, group, **changed):
     return own.assign(group=group, **{"measure": group, "parameter": "", **changed})
 
 
-def test_own_measures_have_a_panel_each_by_their_names(study, figures, tmp_path):
+@pytest.fixture
+def few_own(monkeypatch):
+    """How many own measures are drawn at most: a few."""
+    assert _panels.MOST_OWN > 4
+    monkeypatch.setattr(_findings, "MOST_OWN", 4)
+    return 4
+
+
+def test_own_measures_have_a_panel_each_by_their_names(
+    study, figures, monkeypatch, tmp_path
+):
+    show_only(monkeypatch, *TITLES[:2])
     own = [
         own_rows(study, "my_dip$ <b>"),
         own_rows(study, "by_class", measure="right", parameter="class=3"),
@@ -285,12 +308,15 @@ def test_own_measures_have_a_panel_each_by_their_names(study, figures, tmp_path)
     assert "my_dip$ <b>" in axis
 
 
-def test_many_own_measures_are_left_to_the_data(study, figures, tmp_path):
-    own = [own_rows(study, "unit", parameter=f"unit={i}") for i in range(50)]
+def test_many_own_measures_are_left_to_the_data(
+    study, figures, few_own, monkeypatch, tmp_path
+):
+    show_only(monkeypatch, TITLES[0])
+    own = [own_rows(study, "unit", parameter=f"unit={i}") for i in range(few_own + 10)]
     study.table = pd.concat([study.table, *own], ignore_index=True)
     study.report(tmp_path / "report.html")
     titles = [title for title, _, _ in figures]
-    assert titles.count("unit") == _panels.MOST_OWN
+    assert titles.count("unit") == few_own
     section = "".join(read(tmp_path / "report.html").texts["measures-against-lam"])
     assert "10 further measures: see the data" in section
 
@@ -298,12 +324,15 @@ def test_many_own_measures_are_left_to_the_data(study, figures, tmp_path):
 # ------------------------------------------------------------------ what is drawn
 
 
-def test_conditions_without_lam_are_drawn_left_of_the_others(study, figures, tmp_path):
+def test_conditions_without_lam_are_drawn_left_of_the_others(
+    study, laid_out, monkeypatch, tmp_path
+):
+    show_only(monkeypatch, TITLES[0])
     other = study.table[study.table["condition"] == "ws"]
     other = other.assign(condition="trained elsewhere", lam=np.nan)
     study.table = pd.concat([study.table, other], ignore_index=True)
     study.report(tmp_path / "report.html")
-    title, looks, texts = figures[0]
+    title, looks, texts = laid_out[0]
     assert title == "Accuracy"
     look = styles(["control", "ws", "trained elsewhere"])["trained elsewhere"]
     ((color, marker, _),) = looks["trained elsewhere"]
@@ -411,6 +440,7 @@ def test_experts_and_maps_are_those_of_the_right_classes(
             return _plot(self, *args, **kwargs)
 
         monkeypatch.setattr(display, "plot", recorded)
+    show_only(monkeypatch, "Maps", "Expert units")
     study.report(tmp_path / "report.html")
     X, y = data[2:]
     experts = [display for display in drawn if isinstance(display, ExpertMapDisplay)]
@@ -472,7 +502,7 @@ def test_each_condition_has_one_colour_everywhere(study, figures, tmp_path):
     assert "condition 8" in colors
 
 
-def test_names_are_shown_as_they_are(study, figures, tmp_path):
+def test_names_are_shown_as_they_are(study, laid_out, tmp_path):
     odd = renamed(study, NAMES)
     odd.classes = np.array([*NAMES, "<i>"])
     odd.labels = np.array([NAMES[label - 1] for label in study.labels])
@@ -485,7 +515,7 @@ def test_names_are_shown_as_they_are(study, figures, tmp_path):
     assert not re.search(r"<(b|i|script)>", page)
     assert "&lt;span" not in page  # our own markup is not escaped
     assert "&amp;lt;" not in page
-    shown = "\n".join(text for _, _, texts in figures for text in texts)
+    shown = "\n".join(text for _, _, texts in laid_out for text in texts)
     for name in sorted(NAMES[2:])[:4]:  # the first classes of the test images
         assert name[:28] in shown
     names = {name.strip() for _, name in Page(page).keys}
@@ -534,7 +564,9 @@ def test_groups_are_not_averaged(study):
     assert study.plot("dip", group=None).ax_.get_ylabel() == "dip"
 
 
-def test_own_measures_do_not_get_into_the_figures_of_others(study, monkeypatch):
+def test_own_measures_do_not_get_into_the_figures_of_others(
+    study, few_own, monkeypatch
+):
     """Every row, under another group and with a value that would be seen."""
     sections = [function for _, function in _findings.SECTIONS]
     assert len(sections) >= 7
@@ -563,7 +595,7 @@ def test_own_measures_do_not_get_into_the_figures_of_others(study, monkeypatch):
     own = study.table.assign(group="mine", value=1e6)
     study.table = pd.concat([study.table, own], ignore_index=True)
     assert seen() == alone
-    assert sum(not is_ours(told[0]) for told, *_ in drawn) == _panels.MOST_OWN
+    assert sum(not is_ours(told[0]) for told, *_ in drawn) == few_own
 
 
 @pytest.mark.parametrize(
@@ -663,11 +695,11 @@ def one_condition_without_values(study):
         one_condition_without_values,
     ],
 )
-def test_report_of_a_study_that_lacks_things(study, change, figures, tmp_path):
+def test_report_of_a_study_that_lacks_things(study, change, laid_out, tmp_path):
     change(study)
     study.report(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text().endswith("</html>\n")
-    assert figures
+    assert laid_out
 
 
 @pytest.mark.parametrize(
@@ -678,7 +710,7 @@ def test_report_of_a_study_that_lacks_things(study, change, figures, tmp_path):
         {"include": [], "measures": {"mine": lambda clf, X, y: float("nan")}},
     ],
 )
-def test_report_of_small_studies(settings, data, figures, tmp_path):
+def test_report_of_small_studies(settings, data, laid_out, tmp_path):
     study = quick_study(**{"n_seeds": 1, **settings}).run(*data)
     assert study.results_["value"].dtype == float
     assert study.results_["n"].dtype == int

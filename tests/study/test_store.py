@@ -84,7 +84,7 @@ def test_a_relative_store_is_that_of_its_study(data, tmp_path, monkeypatch):
 def open_stores(folders, seed, barrier, found):
     for folder in folders:
         store = Store(folder)
-        barrier.wait()
+        barrier.wait(timeout=300)
         try:
             described = {"random_state": seed, "estimator": {}, "data": {}}
             described |= {"conditions": {str(seed): {}}, "measures": {}}
@@ -99,15 +99,11 @@ def test_two_studies_that_open_one_empty_store_do_not_mix(tmp_path):
     context = multiprocessing.get_context("spawn")
     folders = [tmp_path / str(trial) for trial in range(3)]
     barrier, found = context.Barrier(2), context.Queue()
-    processes = [
-        context.Process(target=open_stores, args=(folders, seed, barrier, found))
-        for seed in (0, 1)
-    ]
-    for process in processes:
-        process.start()
-    ended = [found.get(timeout=60) for _ in processes for _ in folders]
-    for process in processes:
-        process.join()
+    other = context.Process(target=open_stores, args=(folders, 1, barrier, found))
+    other.start()
+    open_stores(folders, 0, barrier, found)
+    ended = [found.get(timeout=60) for _ in range(2) for _ in folders]
+    other.join()
     for folder in folders:
         errors = {seed: error for where, seed, error in ended if where == folder}
         (winner,) = [seed for seed, error in errors.items() if error is None]

@@ -1,10 +1,10 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-import warnings
 from functools import partial
 
 import joblib
@@ -49,6 +49,20 @@ def data(digits):
 @pytest.fixture(scope="module")
 def study(data):
     return quick_study().run(*data)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """The store of such a study."""
+    store = tmp_path_factory.mktemp("finished")
+    quick_study(store=store).run(*data)
+    return store
+
+
+@pytest.fixture
+def whole_store(finished, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(finished, tmp_path / "store")
 
 
 def assert_same_results(first, second):
@@ -137,7 +151,10 @@ def test_conditions_of_ones_own(data):
         "no_dropout": {"topo_loss": None, "backbone": flat},
     }
     study = quick_study(
-        topo_losses=[ActivationSimilarity], conditions=conditions, lams=[0.5, 1]
+        topo_losses=[ActivationSimilarity],
+        conditions=conditions,
+        lams=[0.5, 1],
+        include=["performance"],
     ).run(*data)
     lams = study.results_.groupby("condition", sort=False)["lam"].unique()
     assert {name: found.tolist() for name, found in lams.items()} == {
@@ -221,7 +238,7 @@ def test_consistency_is_that_of_the_metric(data, tmp_path):
 
 
 @pytest.mark.long
-def test_study_of_the_digits(digits, tmp_path):
+def test_study_of_the_digits(digits, coarse_figures, tmp_path):
     """Control, WS and AS, six seeds, every measure, judged and reported."""
     X, y = digits
     study = TopographicStudy(
@@ -232,7 +249,7 @@ def test_study_of_the_digits(digits, tmp_path):
         lams=[1],
         n_seeds=6,
         verbose=0,
-    ).run(X[:640], y[:640], X[1200:1500], y[1200:1500])
+    ).run(X[:640], y[:640], X[1200:1350], y[1200:1350])
     assert len(study.results_[["condition", "lam", "seed"]].drop_duplicates()) == 18
     assert set(study.results_["group"]) == {
         *("performance", "smoothness", "localization", "selectivity", "activity"),
@@ -297,7 +314,7 @@ class Counter:
 def test_one_job_writes_what_workers_write(data, tmp_path):
     """Models, responses and measures, to the last bit."""
     counter = Counter()
-    settings = {"include": "all", "measures": {"calls": counter}}
+    settings = {"include": "all", "measures": {"calls": counter}, "topo_losses": []}
     settings["conditions"] = {"deep": {"topo_loss": "as", "backbone": "deep"}}
     first = quick_study(**settings, store=tmp_path / "1").run(*data)
     second = quick_study(**settings, store=tmp_path / "2", n_jobs=2).run(*data)
@@ -306,34 +323,11 @@ def test_one_job_writes_what_workers_write(data, tmp_path):
     assert counter.calls == 0
 
 
-@pytest.mark.filterwarnings("default")  # distributed gives warnings of its own
-def test_a_dask_cluster_gives_the_same_results(data, study):
-    distributed = pytest.importorskip("distributed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with (
-            distributed.LocalCluster(
-                n_workers=2,
-                threads_per_worker=1,
-                dashboard_address=None,
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port
-            ) as cluster,
-            distributed.Client(cluster),
-            joblib.parallel_config("dask"),
-        ):
-            found = quick_study(measures={"threads": threads_in_use}).run(*data)
-    table = found.results_[found.results_["group"] == "threads"]
-    assert table["value"][table["measure"] == "torch"].eq(1).all()
-    assert os.getpid() not in table["value"].tolist()
-    found.results_ = found.results_[found.results_["group"] != "threads"]
-    found.results_ = found.results_.reset_index(drop=True)
-    assert_same_results(found, study)
-
-
 def test_progress(data, capsys):
-    quick_study(verbose=1, n_seeds=1).run(*data)
+    small = {"n_seeds": 1, "include": ["performance"]}
+    quick_study(**small, verbose=1).run(*data)
     assert re.search(r"2/2 .*model", capsys.readouterr().err)
-    quick_study(verbose=0, n_seeds=1).run(*data)
+    quick_study(**small, verbose=0).run(*data)
     assert capsys.readouterr().err == ""
 
 
@@ -355,6 +349,7 @@ def test_what_is_added_later_is_all_that_is_computed(data, tmp_path):
     quick_study(**small).run(*data)
     before = files(store)
     large = {"lams": [1, 3], "topo_losses": ["ws", "as"], "n_seeds": 2}
+    large["include"] = ["performance", "smoothness"]
     added = quick_study(**large, store=store).run(*data)
     after = files(store)
     for name, content in before.items():
@@ -363,6 +358,21 @@ def test_what_is_added_later_is_all_that_is_computed(data, tmp_path):
     assert_same_results(added, quick_study(**large).run(*data))
     fewer = quick_study(**small).run(*data)
     assert len(fewer.results_) == 2
+
+
+OWN = {
+    "n_seeds": 1,
+    "topo_losses": [],
+    "conditions": {"x": {"dropout": 0.2}},
+    "include": ["performance"],
+}
+
+
+@pytest.fixture(scope="module")
+def store_of_ones_own(data, tmp_path_factory):
+    store = tmp_path_factory.mktemp("own")
+    quick_study(**OWN, store=store).run(*data)
+    return store
 
 
 @pytest.mark.parametrize(
@@ -383,12 +393,9 @@ def test_what_is_added_later_is_all_that_is_computed(data, tmp_path):
         ),
     ],
 )
-def test_a_store_of_another_study_is_refused(changed, message, data, tmp_path):
-    conditions = {"x": {"dropout": 0.2}}
-    settings = {"n_seeds": 1, "store": tmp_path, "include": ["performance"]}
-    settings["conditions"] = conditions
-    quick_study(**settings).run(*data)
-    before = files(tmp_path)
+def test_a_store_of_another_study_is_refused(changed, message, data, store_of_ones_own):
+    settings = {**OWN, "store": store_of_ones_own}
+    before = files(store_of_ones_own)
     X, y, X_test, y_test = data
     if "X" in changed:
         X = X.copy()
@@ -401,7 +408,7 @@ def test_a_store_of_another_study_is_refused(changed, message, data, tmp_path):
         settings.update(changed)
     with pytest.raises(ValueError, match=message):
         quick_study(**settings).run(X, y, X_test, y_test)
-    assert files(tmp_path) == before
+    assert files(store_of_ones_own) == before
 
 
 def test_a_folder_that_is_no_store_is_refused(data, tmp_path):
@@ -417,15 +424,13 @@ def test_a_folder_that_is_no_store_is_refused(data, tmp_path):
         quick_study(store=tmp_path).run(*data)
 
 
-def test_other_versions_are_told(data, tmp_path):
-    settings = {"n_seeds": 1, "store": tmp_path, "include": ["performance"]}
-    quick_study(**settings).run(*data)
-    path = tmp_path / "study.json"
+def test_other_versions_are_told(data, whole_store):
+    path = whole_store / "study.json"
     content = json.loads(path.read_text())
     content["versions"]["torch"] = "1.0"
     path.write_text(json.dumps(content))
     with pytest.warns(UserWarning, match=r"begun with torch 1\.0 \(now "):
-        quick_study(**settings).run(*data)
+        quick_study(store=whole_store).run(*data)
 
 
 DAMAGE = {
@@ -443,24 +448,22 @@ DAMAGE = {
     "name",
     ["model.safetensors", "measures_smoothness.csv", "responses.safetensors"],
 )
-def test_a_damaged_file_is_made_again(kind, name, data, study, tmp_path):
-    quick_study(store=tmp_path).run(*data)
-    before = files(tmp_path)
+def test_a_damaged_file_is_made_again(kind, name, data, study, whole_store):
+    before = files(whole_store)
     for folder in ("control__lam_0__seed_101", "ws__lam_1__seed_100"):
-        DAMAGE[kind](tmp_path / folder / name)
+        DAMAGE[kind](whole_store / folder / name)
     with pytest.warns(UserWarning, match=rf"{name} of the model") as caught:
-        again = quick_study(store=tmp_path).run(*data)
+        again = quick_study(store=whole_store).run(*data)
     assert len(caught) == 2
     assert_same_results(again, study)
-    assert files(tmp_path) == before
+    assert files(whole_store) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"files": 3}', b"\xff\xfe"])
-def test_a_damaged_list_of_files(content, data, study, tmp_path):
-    quick_study(store=tmp_path).run(*data)
-    (tmp_path / "ws__lam_1__seed_100" / "cell.json").write_bytes(content)
+def test_a_damaged_list_of_files(content, data, study, whole_store):
+    (whole_store / "ws__lam_1__seed_100" / "cell.json").write_bytes(content)
     with pytest.warns(UserWarning, match=r"cell\.json is damaged"):
-        again = quick_study(store=tmp_path).run(*data)
+        again = quick_study(store=whole_store).run(*data)
     assert_same_results(again, study)
 
 
@@ -478,32 +481,44 @@ data = X[:300], y[:300], X[300:500], y[300:500]
 def run(store, n_jobs):
     TopographicStudy(
         TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1, lr=3e-3),
-        topo_losses=["ws"], lams=[1, 2, 3, 4, 5, 6, 7], n_seeds=2, verbose=0,
+        topo_losses=["ws"], lams=[1, 2, 3, 4], n_seeds=2, verbose=0,
         store=store, include=["performance", "smoothness", "activity"],
         n_jobs=n_jobs,
     ).run(*data)
 
+def n_files(store):
+    return sum(len(names) for _, _, names in os.walk(store))
+
 warnings.simplefilter("error")  # what a kill leaves is not damage
-rng, killed, children, store = random.Random(0), 0, [], 0
-while killed < 12:
+rng, children, store = random.Random(0), [], 0
+alone, whole, parent = (1, os.kill), (2, os.killpg), (2, os.kill)
+kills = [alone, parent, alone, alone, whole, alone]
+while kills:
+    n_jobs, kill = kills[0]
+    path = os.path.join(sys.argv[1], str(store))
+    moment = n_files(path) + rng.randrange(10)
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1), os.dup2(null, 2)
-        run(os.path.join(sys.argv[1], str(store)), 1 if killed % 4 else 2)
+        run(path, n_jobs)
         os._exit(0)
-    # from before the start of its workers, if it has any, to the last of its models
-    time.sleep(rng.uniform(0, 2 if killed % 4 else 6))
+    os.setpgid(child, child)  # whichever of both is first
     children.append(child)
-    ended, status = os.waitpid(child, os.WNOHANG)
+    ended = 0
+    while n_files(path) < moment and not ended:
+        time.sleep(0.005)
+        ended, status = os.waitpid(child, os.WNOHANG)
     if not ended:
-        (os.killpg if killed % 8 < 4 else os.kill)(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        killed += 1
-    else:
-        assert status == 0
+        time.sleep(rng.uniform(0, 0.02))
+        kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    if status == 0:
         store += 1  # it is whole: the next one starts anew
+    else:
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        del kills[0]
 for child in children:  # workers that outlived their process
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
@@ -514,13 +529,13 @@ print(store + 1)
 @pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_study_goes_on_to_the_same_results(data, tmp_path):
-    """Its process alone, or with its workers, at twelve moments."""
-    lams = {"lams": [1, 2, 3, 4, 5, 6, 7]}
+    """Its process alone, or with its workers, at six moments."""
+    lams = {"lams": [1, 2, 3, 4]}
     done = subprocess.run(
         [sys.executable, "-c", KILLED, tmp_path], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    whole = quick_study(**lams, n_jobs=2).run(*data)
+    whole = quick_study(**lams).run(*data)
     for store in range(int(done.stdout)):
         found = quick_study(**lams, store=tmp_path / str(store)).run(*data)
         assert_same_results(found, whole)
@@ -529,7 +544,7 @@ def test_a_killed_study_goes_on_to_the_same_results(data, tmp_path):
 # ------------------------------------------------------------------ what goes wrong
 
 
-def test_a_model_that_fails_is_told_and_left_out(data, tmp_path):
+def test_a_model_that_fails_is_told_and_left_out(data, coarse_figures, tmp_path):
     conditions = {"bad": {"topo_loss": "ws", "lr": 1e30}}
     study = quick_study(conditions=conditions, store=tmp_path)
     with pytest.warns(FitFailedWarning, match=r"2 of 6 models .*bad, lam 1, seed 100"):
@@ -828,7 +843,7 @@ def test_a_guest_changes_nothing(backend, n_jobs, data, study):
     own = {"zero": prune_in_place, "write": write_to_images}
     include = QUICK["include"]
     with joblib.parallel_config(backend), pytest.raises(ValueError, match="read-only"):
-        quick_study(measures=own, include=include, n_jobs=n_jobs).run(*data)
+        quick_study(**SMALL, measures=own, n_jobs=n_jobs).run(*data)
     del own["write"]
     with joblib.parallel_config(backend):
         found = quick_study(measures={**own, "after": accuracy_again}, n_jobs=n_jobs)
@@ -990,23 +1005,24 @@ def test_an_odd_table_is_named_as_a_failure(data, tmp_path):
 
 IN_A_POOL = """
 import multiprocessing, sys
-from sktopo import TopographicCNNClassifier
-from sktopo.datasets import load_digits_images
-from sktopo.study import TopographicStudy
 
-def run(n_jobs):
+def run(n_jobs, path):
+    from sktopo import TopographicCNNClassifier
+    from sktopo.datasets import load_digits_images
+    from sktopo.study import TopographicStudy
+
     X, y = load_digits_images(return_X_y=True)
     study = TopographicStudy(
         TopographicCNNClassifier(grid_shape=(3, 4), max_epochs=1, lr=3e-3),
         topo_losses=["ws"], lams=[1], n_seeds=2, verbose=0, n_jobs=n_jobs,
         include=["performance", "smoothness", "activity"],
     )
-    return study.run(X[:300], y[:300], X[300:500], y[300:500]).results_
+    study.run(X[:300], y[:300], X[300:500], y[300:500]).results_.to_pickle(path)
 
 if __name__ == "__main__":
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         for n_jobs, path in zip((1, 2), sys.argv[1:], strict=True):
-            pool.apply(run, [n_jobs]).to_pickle(path)
+            pool.apply(run, [n_jobs, path])
 """
 
 

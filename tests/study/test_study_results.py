@@ -106,7 +106,8 @@ def test_results_are_those_of_the_study(data, tmp_path):
 
 def test_another_process_reads_them_without_data(whole, store, tmp_path):
     code = (
-        "import sys; from sktopo.study import load_results;"
+        "import sys; from sktopo.study import _figures, load_results;"
+        "_figures.as_image.__defaults__ = (40,);"  # coarse, so that it is quick
         "found = load_results(sys.argv[1]); found.report(sys.argv[2], 'digits');"
         "found.table.to_pickle(sys.argv[3])"
     )
