@@ -61,8 +61,9 @@ for ax, angle in zip(axes, angles[::2]):
 # %%
 # How far do neighbours differ?
 # -----------------------------
-# The difference of preferred orientations of two units, by their distance on the grid. 45
-# degrees is chance; the smoother the map, the lower the left end of a curve.
+# The difference of preferred orientations of two units, by their distance on the grid. In a
+# map neighbours differ little and far units as much as by chance. A curve that is low all
+# along is no map: most units prefer the same. The largest distances are of few pairs.
 
 preferred = {}
 figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained", num="by_distance")
@@ -78,6 +79,7 @@ for name, model in models.items():
         difference, "difference of preferred\norientations (degrees)", name
     ).plot(ax, color=COLORS[name])
 ax.axhline(45, color="0.8", lw=0.8)
+ax.set_title("45 degrees is chance", fontsize=11)
 
 # %%
 # The maps
