@@ -20,6 +20,7 @@ from sktopo.robustness import image_noise_curve, weight_noise_curve
 
 STATUS = Path("/proc/self/status")  # of Linux alone
 PAGE = 1 / 256  # MiB
+PRELOADED = ["sktopo"]  # by each fresh process
 
 
 def resident(key):
@@ -188,7 +189,7 @@ def take_fit_of_file(n_images, size):
 def in_fresh_process(function, *args):
     """What a function gives in a process that has imported the package, and no more."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sktopo"])
+    context.set_forkserver_preload(PRELOADED)
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *args).result()
 

@@ -50,12 +50,18 @@ def prepared(size):
 
 
 def study_rows(size):
-    """A row."""
-    given = prepared(size)
+    """A row; both must find the same values."""
+    given, tables = prepared(size), {}
+
+    def keep(run):
+        tables[run] = run(*given)
+
     spent = fastest(
         size.few_turns,
-        ours=(partial(as_study, *given), 1),
-        **{"one by one": (partial(one_by_one, *given), 1)},
+        ours=(partial(keep, as_study), 1),
+        **{"one by one": (partial(keep, one_by_one), 1)},
     )
+    values = [np.sort(table["value"]) for table in tables.values()]
+    np.testing.assert_array_equal(*values)
     what = f"{1 + len(LOSSES) * len(size.study_lams)} models, digits"
     yield from beside("study", what, spent, size.few_turns)

@@ -22,7 +22,6 @@ import encoder
 import memory
 import resnet
 import rows
-import study
 
 # ------------------------------------------------------------------ baselines
 
@@ -88,16 +87,9 @@ KEYS = {"topic", "what", "at", "ours", "unit", "rival", "theirs", "ratio", "want
 TINY = replace(rows.QUICK, study_images=40, batch=8, images=64, test_images=40)
 
 
-@pytest.fixture(scope="module")
-def at_once():
-    """Each row of memory in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory, "in_fresh_process", lambda run, *args: run(*args))
-        yield
-
-
 @pytest.mark.parametrize("part", bench.PARTS)
-def test_rows_of_each_part(part, at_once):
+def test_rows_of_each_part(part, monkeypatch):
+    monkeypatch.setattr(memory, "in_fresh_process", lambda run, *args: run(*args))
     found = pd.DataFrame(bench.PARTS[part](TINY))
     assert {*found} == KEYS | {"turns"}
     assert (found[["ours", "theirs", "ratio"]] > 0).all(axis=None)
@@ -131,14 +123,8 @@ def test_a_ratio_is_ours_over_theirs():
     assert [row["wanted"] for row in both] == [0.4, None]
 
 
-def test_a_study_and_its_models_one_by_one_have_the_same_values():
-    given = study.prepared(TINY)
-    alone, together = study.one_by_one(*given), study.as_study(*given)
-    values = [np.sort(table["value"]) for table in (alone, together)]
-    np.testing.assert_array_equal(*values)
-
-
-def test_a_process_of_its_own():
+def test_a_process_of_its_own(monkeypatch):
+    monkeypatch.setattr(memory, "PRELOADED", [])
     assert memory.in_fresh_process(os.getpid) != os.getpid()
 
 
