@@ -52,6 +52,11 @@ LABELS = {
     "inverse_distance": "inverse distance",
 }
 MAIN = ("control", "ws", "as", "as_untransposed")
+# What AS may have been, beside the control and WS.
+VARIANTS = (
+    *("control", "ws", "as", "as_untransposed"),
+    *("as_squared_correlation", "inverse_distance"),
+)
 VERDICTS = {
     "replicates": "C2",
     "differs": "C0",
@@ -73,6 +78,10 @@ OUTCOMES = {
         "r of neighbours",
     ),
     "dip": ("smoothness", "dip", "", "dip of pair correlations"),
+    "stripes": (
+        *("smoothness", "autocorrelation", write_parameter(axis="row", lag=2)),
+        "stripes",
+    ),
     "distance_ratio": (
         *("localization", "distance_ratio", write_parameter(threshold=0.5)),
         "distance of pairs r >= .5 / chance",
@@ -125,6 +134,16 @@ class Found:
     def verdict(self, claim):
         return self.tests.loc[self.tests["claim"] == claim, "verdict"].iloc[0]
 
+    def delta(self, claim, contrast=0):
+        """The least effect that counts in a contrast."""
+        rows = self.tests[self.tests["claim"] == claim]
+        return rows["delta"].iloc[contrast]
+
+    def p(self, claim):
+        """By Holm's method."""
+        rows = self.tests[self.tests["claim"] == claim]
+        return p_in_words(rows["p_holm"].iloc[0])
+
     def line(self, claim, contrast=0, beside=""):
         """A contrast of a claim: estimate, interval and n, in words.
 
@@ -164,10 +183,7 @@ class Found:
 
     def claims_table(self):
         """Every contrast that was tested."""
-        without = {}
-        if self.without is not None:
-            tests = self.without[self.without["kind"] == "test"]
-            without = dict(zip(tests["claim"], tests["verdict"]))
+        without = {} if self.without is None else self.verdicts_without_pilot()
         rows = [
             (
                 row["claim"],
@@ -185,6 +201,30 @@ class Found:
         names = ["claim", "contrast", "n", "estimate", "delta", "p (Holm)", "verdict"]
         more = ["without the pilot's seeds"] if without else []
         return table([*names, "version 1", *more], rows)
+
+    def moved(self, verdicts):
+        """Claims that have another verdict elsewhere: which, from and to what.
+
+        Parameters
+        ----------
+        verdicts : dict
+            Verdicts by claim.
+        """
+        found = self.tests.drop_duplicates("claim").set_index("claim")["verdict"]
+        moved = [
+            f"{claim} ({verdict} here, {verdicts[claim]} there)"
+            for claim, verdict in found.items()
+            if claim in verdicts and not _is_same(verdict, verdicts[claim])
+        ]
+        return ", ".join(moved) or "none"
+
+    def verdicts_without_pilot(self):
+        tests = self.without[self.without["kind"] == "test"]
+        return dict(zip(tests["claim"], tests["verdict"]))
+
+    def verdicts_of_version_1(self):
+        rows = self.tests[self.tests["verdict_v1"] != ""]
+        return dict(zip(rows["claim"], rows["verdict_v1"]))
 
     # -------------------------------------------------------------- means
 
@@ -212,6 +252,12 @@ class Found:
         ]
         words = [OUTCOMES[name][-1] for name in outcomes]
         return table(["condition", *words, "n"], rows)
+
+
+def _is_same(verdict, other):
+    """Whether two verdicts are one; version 1 had fewer words."""
+    words_of_1 = {"differs": "replicates", "reversed": "does not replicate"}
+    return other in (verdict, words_of_1.get(verdict))
 
 
 def in_words(contrast):
@@ -276,6 +322,8 @@ def draw_curves(found, names):
             words, shown = OUTCOMES[name][-1], [LABELS[c] for c in MAIN]
             LambdaCurveDisplay(rows, words, conditions=shown).plot(ax)
             ax.set_title("")
+            ax.set_xlabel("lam")
+            ax.yaxis.label.set_size("small")
             ax.get_legend().remove()
         legend_below(ax, 4)
     return ax.figure
@@ -331,7 +379,10 @@ def draw_correlations(models):
     with drawing(None, (5.4, 5), (3, 3)) as axes:
         for ax, (title, kept) in zip(axes.ravel(), models.items()):
             CorrelationHistogramDisplay(kept["correlations"]).plot(ax)
-            ax.set_title(title)
+            ax.set(xlabel="", ylabel="")
+            ax.set_title(title, fontsize="small")
+        ax.figure.supxlabel("correlation of two units (r)", fontsize="small")
+        ax.figure.supylabel("share of all pairs", fontsize="small")
     return ax.figure
 
 
@@ -365,7 +416,13 @@ OF_MODELS = {"maps": draw_maps, "correlations": draw_correlations}
 def render(found):
     """The text of the page, of what was found in each data set."""
     fashion, mnist = (found[name] for name in DATASETS)
-    return rendered(HERE / "replication", fashion=fashion, mnist=mnist)
+    return rendered(
+        HERE / "replication",
+        fashion=fashion,
+        mnist=mnist,
+        short=short,
+        variants=VARIANTS,
+    )
 
 
 def page():

@@ -375,7 +375,7 @@ class TopographicStudy(BaseEstimator):
         """
         warn_user(
             "study.claims(dataset) is now sktopo.replication.claims(study, dataset), "
-            "and goes in the next release.",
+            "and goes in version 0.3.",
             FutureWarning,
         )
         replication = importlib.import_module("sktopo.replication")

@@ -1,8 +1,7 @@
-"""The command of the replication, and the pilot that is kept in the documentation."""
+"""The command of the replication."""
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,11 +11,8 @@ from sktopo.datasets import DATASETS, load_digits_images
 from sktopo.replication import __main__ as command
 from sktopo.replication import claims as judge
 from sktopo.replication import load, protocol
-from sktopo.replication._claims import judge_all as claims
 from sktopo.replication._protocol import OTHERS, Protocol, protocol_of
 from sktopo.study import TopographicStudy, load_results
-
-ROOT = Path(__file__).parents[2]
 
 COLUMNS = "condition lam seed group measure parameter value n".split()  # noqa: SIM905
 
@@ -137,24 +133,6 @@ def test_an_interruption_is_one_line(digits_for_fashion, tmp_path, monkeypatch):
     monkeypatch.setattr(TopographicStudy, "run", interrupted)
     with pytest.raises(SystemExit, match="The study was stopped"):
         command.main(arguments("--jobs", "2", store=tmp_path))
-
-
-def test_the_pilot_is_whole():
-    path = ROOT / "docs" / "replication" / "pilot.csv.gz"
-    table = pd.read_csv(path, keep_default_na=False, na_values={"value": [""]})
-    assert table.columns.tolist() == COLUMNS
-    models = table[["condition", "lam", "seed"]].drop_duplicates()
-    assert len(models) == 12
-    assert models.groupby(["condition", "lam"]).size().to_dict() == {
-        ("control", 0.0): 3,
-        **{(loss, 1.0): 3 for loss in ("ws", "as", "as_untransposed")},
-    }
-    assert table["value"].notna().all()
-    assert table.loc[table["measure"] == "morans_i", "n"].eq(10_000).all()
-    pairs = pd.DataFrame(columns=["condition", "lam", "first", "second", "correlation"])
-    found = claims(table, pairs)
-    tests = found.loc[found["kind"] == "test", "verdict"]
-    assert set(tests) <= {"undecided", "not testable"}
 
 
 def test_the_command_is_a_module():
