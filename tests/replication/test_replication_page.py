@@ -107,3 +107,10 @@ def test_the_page_is_made_of_the_results():
     assert text == path.read_text()
     models = found.results[page.CELL].drop_duplicates()
     assert models.groupby(["condition", "lam"]).size().eq(10).all()
+    assert (page.FOLDER / "results.csv.gz").stat().st_size < 3e6
+    readme = " ".join((page.HERE.parent / "README.md").read_text().split())
+    counts = [found.count(verdict) for verdict in page.VERDICTS]
+    assert (
+        "of {} claims {} replicate and {} of a difference of either sign hold, {} are "
+        "reversed, {} do not replicate, {} stay undecided"
+    ).format(found.n_claims, *counts) in readme
