@@ -32,7 +32,7 @@ LAMS = [0.3, 1, 3]
 X, y = load_digits_images(return_X_y=True)
 
 search = GridSearchCV(
-    TopographicCNNClassifier(random_state=0),
+    TopographicCNNClassifier(lr=1e-3, max_epochs=30, random_state=0),
     [{"topo_loss": [None]}, {"topo_loss": ["ws", "as"], "lam": LAMS}],
     scoring=multi_scorer(get_scorer_names()),
     refit="accuracy",
