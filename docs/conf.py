@@ -41,7 +41,15 @@ html_static_path = ["_static"]
 html_css_files = ["sktopo.css"]
 html_show_sourcelink = False
 # pages that are in no section
-ALONE = ("install", "getting_started", "comparison", "faq", "glossary", "cite")
+ALONE = (
+    "install",
+    "getting_started",
+    "replication",
+    "comparison",
+    "faq",
+    "glossary",
+    "cite",
+)
 html_sidebars = {name: [] for name in ALONE}
 html_theme_options = {
     "navbar_align": "left",

@@ -160,6 +160,8 @@ class Found:
         if beside:
             rows = rows[rows["text"].str.endswith(f": {beside}")]
         row = rows.iloc[contrast]
+        if np.isnan(row["n"]):
+            return f"{in_words(row['contrast'])} not run"
         estimate = with_interval(row, "estimate", "low", "high", sign=True)
         return f"{in_words(row['contrast'])} {estimate}, n = {row['n']:.0f}"
 
@@ -188,7 +190,7 @@ class Found:
             (
                 row["claim"],
                 in_words(row["contrast"]),
-                f"{row['n']:.0f}",
+                "-" if np.isnan(row["n"]) else f"{row['n']:.0f}",
                 with_interval(row, "estimate", "low", "high", sign=True),
                 short(row["delta"]),
                 p_in_words(row["p_holm"]),
@@ -210,13 +212,15 @@ class Found:
         verdicts : dict
             Verdicts by claim.
         """
-        found = self.tests.drop_duplicates("claim").set_index("claim")["verdict"]
         moved = [
             f"{claim} ({verdict} here, {verdicts[claim]} there)"
-            for claim, verdict in found.items()
+            for claim, verdict in self.verdicts().items()
             if claim in verdicts and not _is_same(verdict, verdicts[claim])
         ]
         return ", ".join(moved) or "none"
+
+    def verdicts(self):
+        return dict(zip(self.tests["claim"], self.tests["verdict"]))
 
     def verdicts_without_pilot(self):
         tests = self.without[self.without["kind"] == "test"]
@@ -277,7 +281,7 @@ def p_in_words(p):
 def read(name):
     """A table, whose text may be empty, and whose numbers may be missing."""
     table = read_results(FOLDER / name)
-    numbers = ["estimate", "low", "high", "delta", "p_t", "p_sign_flip", "p_holm"]
+    numbers = ["n", "estimate", "low", "high", "delta", "p_holm"]
     there = [column for column in numbers if column in table]
     return table.assign(**{c: pd.to_numeric(table[c], "coerce") for c in there})
 
