@@ -244,6 +244,28 @@ class Found:
     def mean(self, condition, outcome):
         return mean_in_words(self.of_seeds(condition, outcome))
 
+    def difference(self, outcome, first, second, lam):
+        """Of two conditions at one lam, paired by seed, in words."""
+        rows = self.rows(outcome)
+        rows = rows[rows["lam"].sub(lam).abs() < 1e-6]
+        a, b = (
+            rows[rows["condition"] == name].set_index("seed")["value"]
+            for name in (first, second)
+        )
+        difference = (a - b).dropna()
+        words = in_words(f"{first} - {second}")
+        return (
+            f"{words} {mean_in_words(difference, sign=True)} at lam {lam:g}, n = "
+            f"{len(difference)}"
+        )
+
+    def costs(self, condition):
+        """Clean accuracy minus the control's at each lam, means over seeds."""
+        rows = self.rows("accuracy")
+        means = rows.groupby(["condition", "lam"])["value"].mean()
+        differences = means[condition] - means["control"].iloc[0]
+        return ", ".join(short(value, sign=True) for value in differences)
+
     def means_table(self, *outcomes, conditions=None):
         conditions = conditions or self.results["condition"].unique()
         rows = [
@@ -310,7 +332,9 @@ def draw_claims(found):
         labels = labels.str.replace(" at lam 1", "")
         ax.set_yticks(range(len(rows)), labels, fontsize="small")
         ax.set_ylim(-0.7, len(rows) - 0.3)
-        ax.set_xlabel("estimate / delta; to the right: as claimed")
+        ax.set_xlabel(
+            "estimate / delta (log scale beyond 2);\nto the right: as claimed"
+        )
         bare(ax)
         legend_below(ax, 2)
     return ax.figure

@@ -48,6 +48,7 @@ import time
 from pathlib import Path
 
 import joblib
+import numpy as np
 import torch
 from sklearn.base import clone
 
@@ -87,9 +88,19 @@ def positive(text):
     return number
 
 
+def jobs(text):
+    """A number of models at a time, as joblib takes it."""
+    number = int(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must be 1 or more, or -1 for one a core")
+    return number
+
+
 def parse(args=None):
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m sktopo.replication",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     study = parser.add_mutually_exclusive_group(required=True)
     study.add_argument("--dataset", choices=sorted(DATASETS), help="replicate on it")
@@ -103,10 +114,12 @@ def parse(args=None):
     add("--backbone", choices=sorted(BACKBONES), help="of the comparison")
     add("--epochs", type=positive, help="default: the paper's, 10 or 12")
     add("--precision", choices=["float32", "bfloat16", "auto"])
-    add("--jobs", type=int, default=-1, help="models at a time; -1: one a core")
+    add("--jobs", type=jobs, default=-1, help="models at a time; -1: one a core")
     add("--data-home", help="folder of the data sets")
     add("--dry-run", action="store_true", help="list models and expected time only")
     args = parser.parse_args(args)
+    if args.store.exists() and not args.store.is_dir():
+        parser.error(f"--store {args.store} is a file; give a folder")
     for which, options in OWN.items():
         asked = getattr(args, which)
         for name, default in options.items():
@@ -145,13 +158,16 @@ def load_data(args):
 def expected_seconds(study, data):
     """Time of one model, from a part of an epoch and of the test images."""
     X, y, X_test, y_test = data
+    mixed = np.random.default_rng(0).permutation(len(X))[:6400]
+    X, y, n_images = X[mixed], y[mixed], len(X)  # which may be sorted by their labels
     torch.set_num_threads(1)
-    part, tests = min(len(X), 6400), min(len(X_test), 1000)
+    tests = min(len(X_test), 1000)
     model = clone(study.estimator)
     model.set_params(max_epochs=1, random_state=0).fit(X[:128], y[:128])  # warm up
     start = time.perf_counter()
-    model.fit(X[:part], y[:part])
-    fit = (time.perf_counter() - start) * len(X) / part * study.estimator.max_epochs
+    model.fit(X, y)
+    epoch = (time.perf_counter() - start) * n_images / len(X)
+    fit = epoch * study.estimator.max_epochs
     start = time.perf_counter()
     measure(model, X_test[:tests], y_test[:tests], study.include, reference=model)
     return fit, (time.perf_counter() - start) * len(X_test) / tests

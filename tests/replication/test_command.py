@@ -125,6 +125,26 @@ def test_zero_is_not_the_default(option, capsys):
     assert option in capsys.readouterr().err
 
 
+def test_wrong_places_and_numbers_of_jobs_are_refused_at_once(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for wrong, told in (
+        (arguments(store=tmp_path / "file"), "is a file; give a folder"),
+        (arguments("--jobs", "0"), "must be 1 or more, or -1"),
+    ):
+        with pytest.raises(SystemExit):
+            command.parse(wrong)
+        assert told in capsys.readouterr().err
+
+
+def test_time_is_expected_of_images_that_are_sorted_by_their_labels():
+    X, y = load_digits_images(return_X_y=True)
+    order = np.argsort(y, kind="stable")
+    data = X[order], y[order], X[:50], y[:50]
+    study = protocol("mnist_5000", epochs=1)
+    study.set_params(include=["performance"])
+    assert min(command.expected_seconds(study, data)) > 0
+
+
 def test_an_interruption_is_one_line(digits_for_fashion, tmp_path, monkeypatch):
     def interrupted(study, *data):
         assert study.n_jobs == 2
