@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, NullLocator
-from texts import close, legend_below, rendered, short, table
+from texts import legend_below, rendered, save, short, table
 
 from sktopo.plotting.style import LINE_COLORS, bare, drawing
 
@@ -143,9 +143,7 @@ def page(path=RESULTS):
 def main():
     text, numbers = page()
     (HERE / "benchmarks.rst").write_text(text)
-    figure = draw(numbers)
-    figure.savefig(FOLDER / "scaling.png", dpi=200)
-    close(figure)
+    save(draw(numbers), FOLDER / "scaling.png", dpi=200)
 
 
 if __name__ == "__main__":

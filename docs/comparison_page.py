@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from texts import (
-    close,
     legend_below,
     read_results,
     rendered,
+    save,
     short,
     table,
     with_interval,
@@ -304,9 +304,7 @@ def main():
     (HERE / "comparison.rst").write_text(text)
     for name, outcomes in FIGURES.items():
         for which, numbers in comparisons.items():
-            figure = draw(numbers, outcomes)
-            figure.savefig(FOLDER / f"{name}_{which}.png", dpi=140)
-            close(figure)
+            save(draw(numbers, outcomes), FOLDER / f"{name}_{which}.png")
 
 
 if __name__ == "__main__":

@@ -12,13 +12,15 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+import texts
 from texts import (
-    close,
+    count_models,
     legend_below,
     mean_in_words,
     read_results,
     rendered,
     rows_of,
+    save,
     short,
     table,
     with_interval,
@@ -38,23 +40,16 @@ CONDITIONS = {"control": "control", "untrained": "untrained", "ws": "WS"}
 # What tables and the figure show: group, measure, parameter and words of each.
 OUTCOMES = {
     "probe": ("linear_probe", "linear_probe", "", "linear probe"),
-    "accuracy": ("performance", "accuracy", "", "own accuracy"),
-    "morans_i": (
-        *("smoothness", "morans_i", write_parameter(neighborhood="moore")),
-        "Moran's I",
-    ),
+    "accuracy": texts.OUTCOMES["accuracy"],
+    "morans_i": texts.OUTCOMES["morans_i"],
     "rook": (
         *("smoothness", "morans_i", write_parameter(neighborhood="von_neumann")),
         "Moran's I, rook",
     ),
-    "distance_ratio": (
-        *("localization", "distance_ratio", write_parameter(threshold=0.5)),
-        "distance of pairs r >= .5 / chance",
-    ),
+    "distance_ratio": texts.OUTCOMES["distance_ratio"],
     "experts": ("selectivity", "n_experts", "", "experts"),
-    "norm": ("activity", "weight_norm", "", "weight norm"),
+    "norm": texts.OUTCOMES["norm"],
 }
-CELL = ["condition", "lam", "seed"]
 
 
 class Taught:
@@ -70,8 +65,7 @@ class Taught:
 
     def __init__(self, results, pairs):
         self.results, self.pairs = results, pairs
-        models = results[CELL].drop_duplicates()
-        self.n_models, self.n_seeds = len(models), models["seed"].nunique()
+        self.n_models, self.n_seeds = count_models(results)
 
     def values(self, outcome):
         """A row a condition and lam, a column a seed; empty where not measured."""
@@ -188,9 +182,7 @@ def main():
         read_pixels()
     text, taught = page()
     (HERE / "objectives.rst").write_text(text)
-    figure = draw(taught)
-    figure.savefig(FOLDER / "objectives.png", dpi=140)
-    close(figure)
+    save(draw(taught), FOLDER / "objectives.png")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ from pathlib import Path
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
+import texts
 from texts import (
-    close,
+    count_models,
     legend_below,
     mean_in_words,
     read_results,
     rendered,
     rows_of,
+    save,
     short,
     table,
     with_interval,
@@ -64,15 +66,12 @@ VERDICTS = {
     "does not replicate": "C1",
     "undecided": "0.55",
 }
-_MOORE = write_parameter(neighborhood="moore")
-
-
 _WEIGHT = {"noise": "weight", "layers": "head"}
 SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
 # What tables and figures show: group, measure, parameter and words of each.
 OUTCOMES = {
-    "accuracy": ("performance", "accuracy", "", "clean accuracy"),
-    "morans_i": ("smoothness", "morans_i", _MOORE, "Moran's I"),
+    "accuracy": texts.OUTCOMES["accuracy"],
+    "morans_i": texts.OUTCOMES["morans_i"],
     "neighbours": (
         *("smoothness", "correlation", write_parameter(distance=1)),
         "r of neighbours",
@@ -82,10 +81,7 @@ OUTCOMES = {
         *("smoothness", "autocorrelation", write_parameter(axis="row", lag=2)),
         "stripes",
     ),
-    "distance_ratio": (
-        *("localization", "distance_ratio", write_parameter(threshold=0.5)),
-        "distance of pairs r >= .5 / chance",
-    ),
+    "distance_ratio": texts.OUTCOMES["distance_ratio"],
     "std": (
         *("robustness", "accuracy_change"),
         write_parameter(**_WEIGHT, scale="std", mean_up_to=1.0),
@@ -101,9 +97,8 @@ OUTCOMES = {
         write_parameter(noise="image", kind="all", mean_up_to=0.2),
         "change, image noise",
     ),
-    "norm": ("activity", "weight_norm", "", "weight norm"),
+    "norm": texts.OUTCOMES["norm"],
 }
-CELL = ["condition", "lam", "seed"]
 
 
 # ------------------------------------------------------------------ what was found
@@ -126,23 +121,24 @@ class Found:
         self.tests = self.claims[self.claims["kind"] == "test"]
         without = FOLDER / f"claims_without_pilot{ending}.csv"
         self.without = read(without.name) if without.exists() else None
-        models = self.results[CELL].drop_duplicates()
-        self.n_models, self.n_seeds = len(models), models["seed"].nunique()
+        self.n_models, self.n_seeds = count_models(self.results)
 
     # -------------------------------------------------------------- claims
 
     def verdict(self, claim):
-        return self.tests.loc[self.tests["claim"] == claim, "verdict"].iloc[0]
+        return self._tests_of(claim)["verdict"].iloc[0]
+
+    def _tests_of(self, claim):
+        """The contrasts that a claim is judged by."""
+        return self.tests[self.tests["claim"] == claim]
 
     def delta(self, claim, contrast=0):
         """The least effect that counts in a contrast."""
-        rows = self.tests[self.tests["claim"] == claim]
-        return rows["delta"].iloc[contrast]
+        return self._tests_of(claim)["delta"].iloc[contrast]
 
     def p(self, claim):
         """By Holm's method."""
-        rows = self.tests[self.tests["claim"] == claim]
-        return p_in_words(rows["p_holm"].iloc[0])
+        return p_in_words(self._tests_of(claim)["p_holm"].iloc[0])
 
     def line(self, claim, contrast=0, beside=""):
         """A contrast of a claim: estimate, interval and n, in words.
@@ -469,8 +465,7 @@ def main():
     if store:
         figures |= {name: draw(models_of(store)) for name, draw in OF_MODELS.items()}
     for name, figure in figures.items():
-        figure.savefig(FOLDER / f"{name}.png", dpi=140)
-        close(figure)
+        save(figure, FOLDER / f"{name}.png")
 
 
 if __name__ == "__main__":

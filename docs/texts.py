@@ -4,8 +4,30 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from sktopo._measures.results import write_parameter
 from sktopo.plotting.style import pyplot
 from sktopo.study.statistics import mean_interval
+
+# What every study has: group, measure, parameter and words of each.
+OUTCOMES = {
+    "accuracy": ("performance", "accuracy", "", "clean accuracy"),
+    "morans_i": (
+        *("smoothness", "morans_i", write_parameter(neighborhood="moore")),
+        "Moran's I",
+    ),
+    "distance_ratio": (
+        *("localization", "distance_ratio", write_parameter(threshold=0.5)),
+        "distance of pairs r >= .5 / chance",
+    ),
+    "norm": ("activity", "weight_norm", "", "weight norm"),
+}
+CELL = ["condition", "lam", "seed"]
+
+
+def count_models(results):
+    """Numbers of models, and of seeds."""
+    models = results[CELL].drop_duplicates()
+    return len(models), models["seed"].nunique()
 
 
 def read_results(path):
@@ -76,6 +98,12 @@ def legend_below(ax, n_columns):
     handles = ax.get_legend_handles_labels()
     style = {"ncols": n_columns, "frameon": False, "fontsize": "small"}
     ax.figure.legend(*handles, loc="outside lower center", **style)
+
+
+def save(figure, path, dpi=140):
+    """Write a figure, and let it go."""
+    figure.savefig(path, dpi=dpi)
+    close(figure)
 
 
 def close(figure):

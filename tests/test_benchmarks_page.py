@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 import benchmarks_page as page
+import texts
 
 ROW = {"unit": "s", "ours": 0.01, "theirs": 0.02, "ratio": 0.5, "wanted": None}
 RIVALS = ("plain skorch", "tight loop", "without WS")
@@ -80,7 +81,7 @@ def test_the_figure_has_a_line_a_rival(numbers):
         assert [line.get_label() for line in ax.lines] == ["ours", *RIVALS]
         assert ax.get_xscale() == ax.get_yscale() == "log"
         assert ax.lines[0].get_ydata()[0] == 1
-    page.close(figure)
+    texts.close(figure)
 
 
 def test_the_page_is_made_of_the_results():

@@ -11,8 +11,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sktopo._numbers import check_name
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.encoder import TopographicEncoder
+from sktopo.replication._judging import LAMS
 from sktopo.study import TopographicStudy
 
 # What each network is taught by.
@@ -21,7 +23,6 @@ OBJECTIVES = {
     "supcon": TopographicEncoder("supcon"),
     "simclr": TopographicEncoder("simclr"),
 }
-LAMS = (0.3, 1.0, 3.0)
 SETTINGS = {
     "backbone": "deep",
     "grid_shape": (11, 11),
@@ -127,11 +128,7 @@ def objectives(
     >>> len(objectives("simclr", (*train, *test)).cells())
     15
     """
-    if objective not in OBJECTIVES:
-        raise ValueError(
-            f"objective must be one of {', '.join(map(repr, OBJECTIVES))}; got "
-            f"{objective!r}."
-        )
+    check_name("objective", objective, OBJECTIVES)
     estimator = clone(OBJECTIVES[objective])
     estimator.set_params(max_epochs=epochs, **SETTINGS)
     X, y, *_ = data

@@ -10,6 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.datasets import DATASETS
+from sktopo.replication._judging import LAMS
 from sktopo.study import TopographicStudy
 
 
@@ -52,7 +53,6 @@ OTHERS = {
     "cifar10": Protocol(backbone="deep", epochs=30),
     "mnist_5000": Protocol(epochs=40, lr=3e-3, part=1.0, extent="main", first_seed=103),
 }
-LAMS = (0.3, 1.0, 3.0)
 # What all models have in common, whatever the classifier's defaults are.
 SETTINGS = {"grid_shape": (11, 11), "dropout": 0.5, "batch_size": 64}
 _PAPER = {

@@ -93,4 +93,4 @@ def test_a_figure_has_every_condition(rng):
         "clean accuracy",
         "pink image noise",
     ]
-    comparison_page.close(figure)
+    texts.close(figure)

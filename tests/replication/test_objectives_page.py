@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 import objectives_page as page
+import texts
 
 CONDITIONS = [("control", 0.0), ("ws", 0.3), ("ws", 1.0), ("ws", 3.0)]
 SEEDS = (100, 101, 102)
@@ -28,7 +29,7 @@ def found():
         for first, second in itertools.combinations(SEEDS, 2):
             likeness = 0.9 - 0.1 * place + 0.01 * (first + second - 202)
             pairs.append((condition, lam, first, second, likeness))
-    columns = [*page.CELL, "group", "measure", "parameter", "value"]
+    columns = [*texts.CELL, "group", "measure", "parameter", "value"]
     pair_columns = ["condition", "lam", "first", "second", "correlation"]
     return page.Taught(
         pd.DataFrame(rows, columns=columns), pd.DataFrame(pairs, columns=pair_columns)
@@ -56,7 +57,7 @@ def test_the_figure_has_a_line_an_objective(found):
     for ax in figure.axes:
         assert [line.get_label() for line in ax.lines][:1] == ["cross entropy"]
         assert len(ax.lines) == 3 * (1 + len(SEEDS))
-    page.close(figure)
+    texts.close(figure)
 
 
 def test_the_page_is_made_of_the_results():
@@ -66,5 +67,5 @@ def test_the_page_is_made_of_the_results():
     text, taught = page.page()
     assert text == path.read_text()
     for found in taught.values():
-        models = found.results[page.CELL].drop_duplicates()
+        models = found.results[texts.CELL].drop_duplicates()
         assert models.groupby(["condition", "lam"]).size().eq(3).all()

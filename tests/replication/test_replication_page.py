@@ -13,6 +13,7 @@ from sktopo.replication._claims import judge_all
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import replication_page as page
+import texts
 from claims_simulation import simulate
 
 LARGE = {("ws", "morans_i"): 0.5, ("as", "accuracy_change"): -0.3}
@@ -96,7 +97,7 @@ def test_figures_are_drawn(found, name):
         tests = found["fashion_mnist"].tests
         shown = (tests["delta"] > 0) & (tests["contrast"] != "control")
         assert len(ax.get_yticklabels()) == shown.sum()
-    page.close(figure)
+    texts.close(figure)
 
 
 def test_the_page_is_made_of_the_results():
@@ -105,7 +106,7 @@ def test_the_page_is_made_of_the_results():
         pytest.skip("not made yet: the study is not whole")
     text, found = page.page()
     assert text == path.read_text()
-    models = found.results[page.CELL].drop_duplicates()
+    models = found.results[texts.CELL].drop_duplicates()
     assert models.groupby(["condition", "lam"]).size().eq(10).all()
     assert (page.FOLDER / "results.csv.gz").stat().st_size < 3e6
     readme = " ".join((page.HERE.parent / "README.md").read_text().split())
