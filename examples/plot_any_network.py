@@ -122,7 +122,6 @@ GridMapDisplay.from_values(
 # Both meet the same noise, in the images and in the weights of the last two layers, and
 # lose the same units. One network of each: a comparison needs many seeds.
 
-COLORS = {"plain": "0.35", "trained with noise": "#0072B2"}
 CURVES = {
     "image": {"kinds": ["white"]},
     "weight": {"layers": "head"},
@@ -141,8 +140,6 @@ for name, model in frozen.items():
             settings=settings,
             name=name,
             ax=ax,
-            color=COLORS[name],
+            label=name,
         )
-for ax in axes[:-1]:
-    ax.get_legend().remove()  # one is enough for all three
 plt.show()

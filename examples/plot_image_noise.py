@@ -81,13 +81,12 @@ print(table.T.round(3).to_string())
 # kinds. In this seed weight similarity is as the control, and activation similarity loses
 # more. One strength, one seed of each: a study tells what holds.
 
-COLORS = dict(zip(models, ("0.35", "#0072B2", "#D55E00", "#009E73")))
 figure, axes = plt.subplots(
     3, 1, figsize=(6, 8), sharex=True, layout="constrained", num="image_noise"
 )
 for ax, (kind, title) in zip(axes, KINDS.items()):
     for name, curve in curves.items():
         of_kind = curve[curve["kind"] == kind]
-        RobustnessDisplay(of_kind).plot(ax=ax, color=COLORS[name], label=name)
+        RobustnessDisplay(of_kind, name).plot(ax, label=name)
     ax.set_title(title, fontsize=11)
 plt.show()

@@ -67,7 +67,6 @@ for ax, angle in zip(axes, angles[::2]):
 
 preferred = {}
 figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained", num="by_distance")
-COLORS = {"control": "0.35", "WS": "#0072B2", "AS": "#D55E00"}
 for name, model in models.items():
     display = OrientationMapDisplay.from_estimator(model, X_test)
     plt.close(display.figure_)
@@ -77,7 +76,7 @@ for name, model in models.items():
     )
     DifferenceByDistanceDisplay(
         difference, "difference of preferred\norientations (degrees)", name
-    ).plot(ax, color=COLORS[name])
+    ).plot(ax)
 ax.axhline(45, color="0.8", lw=0.8)
 ax.set_title("45 degrees is chance", fontsize=11)
 

@@ -102,7 +102,7 @@ figure, axes = plt.subplots(4, 2, figsize=(6, 7.5), layout="constrained", num="l
 for column, (name, model) in zip(axes.T, frozen.items()):
     for i, ax in enumerate(column):
         layer, image = (EARLY, LATE)[i // 2], i % 2
-        title = f"{name}, {layer[:6]}, a {y_test[image]}"
+        title = f"{name}\n{layer[:6]}, digit {y_test[image]}"
         GridMapDisplay.from_estimator(
             model, X_test[[image]], layer=layer, titles=[title], ax=ax
         )

@@ -111,9 +111,8 @@ axes = figure.subplot_mosaic([[*models], ["pairs"] * 3], height_ratios=[1, 1.6])
 maps = np.stack([model.activation_maps(X_test[:1])[0] for model in models.values()])
 scaled = (maps - maps.mean((1, 2), keepdims=True)) / maps.std((1, 2), keepdims=True)
 GridMapDisplay(scaled, list(models), "response (sd)").plot([axes[m] for m in models])
-COLORS = dict(zip(models, ("0.35", "#D55E00", "#009E73")))
 for name, model in models.items():
     CorrelationDistanceDisplay.from_estimator(
-        model, X_test, name=name, ax=axes["pairs"], color=COLORS[name]
+        model, X_test, name=name, ax=axes["pairs"]
     )
 plt.show()

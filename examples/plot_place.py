@@ -49,9 +49,6 @@ for name, model in models.items():
 # Digits fill the centre of their images.
 
 figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained", num="centre_and_rim")
-STYLES = dict(zip(models, ("-", "-", "--", "--")))
-COLORS = dict(zip(models, ("0.35", "#0072B2", "0.35", "#0072B2")))
 for name, model in models.items():
-    style = {"color": COLORS[name], "linestyle": STYLES[name]}
-    EccentricityDisplay.from_estimator(model, name=name, ax=ax, **style)
+    EccentricityDisplay.from_estimator(model, name=name, ax=ax)
 plt.show()

@@ -100,15 +100,15 @@ for name, model in models.items():
 # spare the most units: where neighbours do the same, they are missed together. Compare over
 # seeds, and with networks that were trained with fewer units from the start.
 
-COLORS = {"control": "0.35", "WS": "#0072B2", "AS": "#D55E00"}
 figure, axes = plt.subplots(
     2, 1, figsize=(5, 5.6), sharex=True, layout="constrained", num="pruning"
 )
 for ax, order in zip(axes, ("readout_norm", "block")):
     for name, model in models.items():
         curve = pruning_curve(model, X_test, y_test, order, random_state=0)
-        RobustnessDisplay(curve).plot(ax=ax, color=COLORS[name], label=name)
+        display = RobustnessDisplay(curve, name).plot(ax, label=name)
         if order == "readout_norm":
-            ax.axvline(1 - kept_share[name], color=COLORS[name], ls=":")
+            color = display.lines_[order].get_color()
+            ax.axvline(1 - kept_share[name], color=color, ls=":")
     ax.set_title(f'order="{order}"', fontsize=11)
 plt.show()

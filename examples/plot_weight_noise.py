@@ -91,14 +91,11 @@ print(table.unstack(0)[list(SIGMAS)].loc[list(models)].round(3).to_string())
 # which scale you took: a device whose every weight has the same error is absolute, one whose
 # errors are proportional is not. One seed: who wins here may lose with another.
 
-COLORS = {"control": "0.35", "WS": "#0072B2", "WS, rescaled": "#56B4E9"}
-LINES = {"control": "-", "WS": "-", "WS, rescaled": "--"}
 figure, axes = plt.subplots(
     2, 1, figsize=(5, 5.6), sharey=True, layout="constrained", num="weight_noise"
 )
 for ax, scale in zip(axes, SIGMAS):
     for name in models:
-        style = {"color": COLORS[name], "linestyle": LINES[name]}
-        RobustnessDisplay(curves[scale, name], name).plot(ax=ax, **style)
+        RobustnessDisplay(curves[scale, name], name).plot(ax)
     ax.set_title(f'scale="{scale}"', fontsize=11)
 plt.show()
