@@ -7,6 +7,7 @@ import json
 import math
 import os
 import zlib
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,6 +38,7 @@ from sktopo._training.making import (
     make_task,
     structure_of,
 )
+from sktopo.augment import WITH_SETTINGS
 from sktopo.grid import Grid
 
 # Raised only when older readers would misread the file. In format 1 the backbone "auto"
@@ -265,6 +267,9 @@ def _encode(name, value):
     """A parameter; a callable that was not loaded keeps its name."""
     if isinstance(value, NotLoaded):
         return {"callable": value.name}
+    if type(value) in WITH_SETTINGS.values():
+        settings = encode(asdict(value), name)
+        return {"augmentation": {"name": type(value).__name__, "settings": settings}}
     encoded = encode(value, name)
     if name not in GIVEN and _names_callable(encoded):
         raise TypeError(
@@ -420,7 +425,7 @@ def _rebuild(cls, document, given, callbacks, device):
                     f"The model has a backbone of its own, {saved.name}, and its file "
                     f"holds no code. Give it: load(path, backbone=...)."
                 )
-        elif value is not None and value is not saved:
+        elif value is not None and saved != value:
             raise ValueError(
                 f"The saved model has {name}={saved!r}; load() takes {name} only for "
                 f"callables, which a file cannot hold. Leave it out."
@@ -572,6 +577,8 @@ def _decode(value):
         return np.array(_decode(content["values"]), dtype=_text(content["dtype"]))
     if kind == "float":
         return float(_text(content))
+    if kind == "augmentation":
+        return WITH_SETTINGS[content["name"]](**_decode(content["settings"]))
     if kind == "callable":
         return NotLoaded(_text(content))
     raise ValueError(f"unknown kind {kind!r}")

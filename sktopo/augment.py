@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sktopo._numbers import as_float
+from sktopo.noise import check_level
+
 
 def default_augmentation(
     images: Tensor, *, generator: torch.Generator, value_range: tuple[float, float]
@@ -88,6 +91,11 @@ class WhiteNoise:  # numpydoc ignore=PR02
     level : float, default=0.1
         Standard deviation, as a share of the range of values.
 
+    Raises
+    ------
+    ValueError
+        If the level is not a finite number of at least 0.
+
     Examples
     --------
     >>> from sktopo import TopographicCNNClassifier
@@ -96,6 +104,9 @@ class WhiteNoise:  # numpydoc ignore=PR02
     """
 
     level: float = 0.1
+
+    def __post_init__(self):
+        check_level(self.level)
 
     def __call__(
         self,
@@ -172,12 +183,15 @@ class RandomViews:  # numpydoc ignore=PR02
     strength: float = 1.0
 
     def __post_init__(self):
-        if not 0 < self.smallest_crop <= 1:
+        crop, strength = (
+            as_float(getattr(self, name), name) for name in ("smallest_crop", "strength")
+        )
+        if crop is None or not 0 < crop <= 1:
             raise ValueError(
                 f"smallest_crop must be a share of the area, in (0, 1]; got "
                 f"{self.smallest_crop!r}."
             )
-        if not 0 <= self.strength <= 2:
+        if strength is None or not 0 <= strength <= 2:
             raise ValueError(f"strength must lie in [0, 2]; got {self.strength!r}.")
 
     def __call__(
@@ -249,12 +263,13 @@ class RandomViews:  # numpydoc ignore=PR02
 # Every augmentation that classifiers, and that encoders, know by name.
 AUGMENTATIONS = {"default": default_augmentation}
 VIEWS = {"default": RandomViews()}
+# Those that have settings, which files of models hold.
+WITH_SETTINGS = {kind.__name__: kind for kind in (RandomViews, WhiteNoise)}
 __all__ = [
     "AUGMENTATIONS",
     "VIEWS",
-    "RandomViews",
-    "WhiteNoise",
     "augment_batch",
+    *WITH_SETTINGS,
     *(augmentation.__name__ for augmentation in AUGMENTATIONS.values()),
 ]
 

@@ -159,6 +159,8 @@ def test_brightness_and_contrast_by_strength():
     [
         ({"smallest_crop": 0}, "smallest_crop must be a share.*got 0"),
         ({"smallest_crop": 1.2}, "smallest_crop must be a share.*got 1.2"),
+        ({"smallest_crop": "half"}, "smallest_crop must be a share.*got 'half'"),
+        ({"strength": None}, r"lie in \[0, 2\]; got None"),
         ({"strength": -1}, "strength must lie in .*got -1"),
     ],
 )
@@ -302,14 +304,39 @@ def test_an_interruption_goes_back_to_the_draws_of_the_last_epoch(quick, digits)
 
 def test_a_file_names_an_augmentation_of_ones_own(quick, digits, tmp_path):
     X, y = digits[0][:100], digits[1][:100]
-    clf = quick.set_params(augment=WhiteNoise(0.2)).fit(X, y)
+    clf = quick.set_params(augment=turned).fit(X, y)
     path = tmp_path / "model.safetensors"
     clf.save(path)
     again = TopographicCNNClassifier.load(path)
     assert (again.predict(X) == clf.predict(X)).all()
     again.save(path)  # its name is kept
     again = TopographicCNNClassifier.load(path)
-    with pytest.raises(ValueError, match=r"names its augment, sktopo\.augment\.White"):
+    with pytest.raises(ValueError, match=r"names its augment, .*test_augment\.turned"):
         again.partial_fit(X, y)
-    again = TopographicCNNClassifier.load(path, augment=WhiteNoise(0.2))
+    again = TopographicCNNClassifier.load(path, augment=turned)
     again.partial_fit(X, y)
+
+
+def turned(images):
+    return images.flip(2)
+
+
+@pytest.mark.parametrize(
+    "augment", [WhiteNoise(0.2), RandomViews(0.5, mirror=False)], ids=repr
+)
+def test_a_file_holds_an_augmentation_of_the_package(quick, digits, tmp_path, augment):
+    X, y = digits[0][:100], digits[1][:100]
+    path = tmp_path / "model.safetensors"
+    quick.set_params(augment=augment).fit(X, y).save(path)
+    again = TopographicCNNClassifier.load(path)
+    assert again.augment == augment
+    again.partial_fit(X, y)
+    TopographicCNNClassifier.load(path, augment=augment)  # the same may be given
+    with pytest.raises(ValueError, match="Leave it out"):
+        TopographicCNNClassifier.load(path, augment=WhiteNoise(0.3))
+
+
+@pytest.mark.parametrize("level", [-0.1, "loud", None])
+def test_levels_of_noise_are_checked(level):
+    with pytest.raises(ValueError, match="finite number of at least 0; got"):
+        WhiteNoise(level)
