@@ -112,6 +112,31 @@ def _infer_flat_shape(n_features):
     return (1, 1, n_features)
 
 
+def as_images(X, name="X"):
+    """What holds images, as `as_array_like` gives it; all else is refused by its kind.
+
+    A ValueError if it holds arrays of several shapes, a TypeError if it is no array at
+    all.
+    """
+    advice = (
+        "Give one array, tensor or memmap of images, and labels apart; partial_fit "
+        "takes a batch at a time, as a data set or loader gives them."
+    )
+    try:
+        array = as_array_like(X, name)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} must hold images of one shape; what this {type(X).__name__} holds "
+            f"has several. {advice}"
+        ) from error
+    if array.ndim == 0:
+        found = f"an object of type {type(X).__name__}"
+        raise TypeError(f"{name} must be an array of images; got {found}. {advice}")
+    return array
+
+
 def validate_images(estimator, X, *y, reset, image_shape=None):
     """Check images (and labels) and note their shape, names and number of features.
 
@@ -135,7 +160,7 @@ def validate_images(estimator, X, *y, reset, image_shape=None):
         X in the form it came in, and the labels.
     """
     names = {"skip_check_array": True, "ensure_2d": False}
-    array = as_array_like(X)
+    array = as_images(X)
     validate_data(estimator, _with_names(X), *y, reset=reset, **names)
     X = array
     stacked = X.ndim > 2

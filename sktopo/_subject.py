@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktopo import frozen
-from sktopo._images import as_array_like, resolve_image_shape, validate_images
+from sktopo._images import as_images, resolve_image_shape, validate_images
 from sktopo._observed import ObservedNetwork, observe_trained, sheet_of_trained
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.encoder import TopographicEncoder
@@ -95,7 +95,7 @@ class Predictor:
 
     def check(self, X):
         """Images as an array; the classifier checks them itself."""
-        return np.asarray(as_array_like(X))
+        return np.asarray(as_images(X))
 
     def best(self, X):
         """Index of the class of each image; and the largest value of the images."""
@@ -173,7 +173,7 @@ def open_predictor(estimator: BaseEstimator, X: ArrayLike):
         raise TypeError(
             f"{type(estimator).__name__} has no classes_: it is no fitted classifier."
         )
-    images = np.asarray(as_array_like(X))
+    images = np.asarray(as_images(X))
     shape = getattr(estimator, "image_shape_", None)
     predictor = Predictor(
         estimator,

@@ -184,7 +184,8 @@ class RandomViews:  # numpydoc ignore=PR02
 
     def __post_init__(self):
         crop, strength = (
-            as_float(getattr(self, name), name) for name in ("smallest_crop", "strength")
+            as_float(getattr(self, name), name)
+            for name in ("smallest_crop", "strength")
         )
         if crop is None or not 0 < crop <= 1:
             raise ValueError(

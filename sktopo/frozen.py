@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from torch import nn
 
 from sktopo._forward import warn_of_range
-from sktopo._images import as_array_like, as_chw, validate_images
+from sktopo._images import as_chw, as_images, validate_images
 from sktopo._labels import as_labels
 from sktopo._layers import find_layer
 from sktopo._numbers import as_number, check_name, elements
@@ -429,7 +429,7 @@ def check_images(frozen: FrozenNetwork, X: ArrayLike) -> np.ndarray:
     ndarray
         In the form in which they came.
     """
-    array = as_array_like(X)
+    array = as_images(X)
     array = array.to_numpy() if hasattr(array, "to_numpy") else array
     _check_shape(frozen, array)
     return validate_images(frozen, array, reset=False)

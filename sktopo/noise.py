@@ -8,7 +8,7 @@ from math import inf
 
 import numpy as np
 
-from sktopo._images import as_array_like, slices
+from sktopo._images import as_images, slices
 from sktopo._numbers import as_float, as_number, check_name, elements
 
 
@@ -249,7 +249,7 @@ def _checked(images, level, value_range, rng, kind=None):
 
 def _check_images(images) -> np.ndarray:
     """Images as float32 or float64, or a ValueError."""
-    images = np.asarray(as_array_like(images, "images"))
+    images = np.asarray(as_images(images, "images"))
     if images.ndim != 4 or images.dtype.kind not in "biuf" or 0 in images.shape[1:]:
         raise ValueError(
             f"images must be real numbers of shape (n, C, H, W), each image of one "

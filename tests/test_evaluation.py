@@ -1,5 +1,7 @@
 """Everything that looks at a fitted model: what comes in is what is meant."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from sktopo import (
     GridActivations,
     ImageNoise,
     TopographicCNNClassifier,
+    TopographicEncoder,
     robustness,
 )
 from sktopo._labels import as_labels, check_label_types
@@ -170,6 +173,33 @@ def test_masked_values_are_refused_by_estimators(form, models, digits):
             getattr(clf, method)(mask(X))
     with pytest.raises(ValueError, match=r"y holds masked"):
         clone(clf).partial_fit(X, y, classes=mask(np.arange(10)))
+
+
+NO_ARRAYS = {
+    "loader": lambda X: torch.utils.data.DataLoader(X),
+    "data set": lambda X: torch.utils.data.TensorDataset(
+        torch.tensor(X), torch.ones(40)
+    ),
+    "several shapes": lambda X: [X[0], X[1][:, :4]],
+    "generator": lambda X: (x for x in X),
+    "None": lambda X: None,
+    "path": lambda X: "images.npy",
+}
+
+
+@pytest.mark.parametrize("form", NO_ARRAYS)
+def test_what_is_no_array_is_refused_everywhere(form, models, digits):
+    X, y = digits
+    X, y, bad = X[:40], y[:40], NO_ARRAYS[form](X[:40])
+    said = r"must (be an array of images; got an object of type|hold images of one sh)"
+    calls = [partial(look, name, models["int"], bad, y) for name in LOOKS]
+    calls += [
+        partial(estimator.fit, bad, y)
+        for estimator in (clone(models["int"]), TopographicEncoder(), ImageNoise())
+    ]
+    for call in calls:
+        with pytest.raises((TypeError, ValueError), match=said):
+            call()
 
 
 TENSORS = {

@@ -242,6 +242,7 @@ class StudyResults:
         ax=None,
         *,
         group: str | None = None,
+        names: Sequence[str] | None = None,
         **conditions,
     ):
         """Draw a measure against lam, with intervals over seeds.
@@ -257,6 +258,9 @@ class StudyResults:
             Where to draw. None: a new figure.
         group : str, default=None
             Group of the measure, where several groups have one of that name.
+        names : sequence of str, default=None
+            What the legend calls each of the attribute `conditions`. None: by their
+            names.
         **conditions : number or str
             Parts of the parameter, or other columns, as for `sktopo.select_results`:
             ``neighborhood="moore"``. A `layer` is "grid" unless it is given.
@@ -270,7 +274,7 @@ class StudyResults:
         ------
         ValueError
             If there is no such measure, or if it is one of several groups or was taken
-            at several parameters.
+            at several parameters; if there are not as many names as conditions.
         """
         from sktopo.plotting import LambdaCurveDisplay
 
@@ -285,6 +289,7 @@ class StudyResults:
             label,
             CONTROL,
             conditions=list(self.conditions),
+            names=names,
         ).plot(ax=ax)
 
     def report(

@@ -418,6 +418,7 @@ class TopographicStudy(BaseEstimator):
         ax=None,
         *,
         group: str | None = None,
+        names: Sequence[str] | None = None,
         **conditions,
     ):
         """Draw a measure against lam, with intervals over seeds.
@@ -433,6 +434,9 @@ class TopographicStudy(BaseEstimator):
             Where to draw. None: a new figure.
         group : str, default=None
             Group of the measure, where several groups have one of that name.
+        names : sequence of str, default=None
+            What the legend calls each condition, in the order of the study. None: by
+            their names.
         **conditions : number or str
             Parts of the parameter, or other columns, as for `sktopo.select_results`:
             ``neighborhood="moore"``.
@@ -446,10 +450,10 @@ class TopographicStudy(BaseEstimator):
         ------
         ValueError
             If there is no such measure, or if it is one of several groups or was taken
-            at several parameters.
+            at several parameters; if there are not as many names as conditions.
         """
-        found = self._results()
-        return found.plot(measure, parameter, ax, group=group, **conditions)
+        settings = {"group": group, "names": names, **conditions}
+        return self._results().plot(measure, parameter, ax, **settings)
 
     def report(
         self,

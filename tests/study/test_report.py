@@ -543,6 +543,15 @@ def test_a_measures_own_name_is_its_label(study):
     )
 
 
+def test_a_legend_calls_conditions_as_it_is_told(study):
+    names = [f"condition {i}" for i, _ in enumerate(study.conditions)]
+    display = study.plot("accuracy", names=names)
+    legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert legend == names
+    with pytest.raises(ValueError, match=f"each of {len(names)} conditions; got 1"):
+        study.plot("accuracy", names=["one"])
+
+
 # ------------------------------------------------------------------ groups
 
 
