@@ -231,16 +231,23 @@ TELL = {
 
 
 def main(args=None):
+    """What the command does; what it cannot do is told without a traceback."""
     args = parse(args)
+    try:
+        run(args)
+    except KeyboardInterrupt as stopped:
+        sys.exit(str(stopped) or "stopped")
+    except (ImportError, OSError, ValueError) as error:  # no data, another's store
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def run(args):
     data = load_data(args)
     study = make_study(args, data)
     if args.dry_run:
         dry_run(study, data, joblib.effective_n_jobs(args.jobs))
         return
-    try:
-        study.run(*data)
-    except KeyboardInterrupt as stopped:
-        sys.exit(str(stopped) or "stopped")
+    study.run(*data)
     study.results_.to_csv(args.store / "results.csv.gz", index=False)
     (asked,) = [name for name in TELL if getattr(args, name)]
     TELL[asked](study, args)

@@ -155,6 +155,12 @@ def test_an_interruption_is_one_line(digits_for_fashion, tmp_path, monkeypatch):
         command.main(arguments("--jobs", "2", store=tmp_path))
 
 
+def test_what_it_cannot_do_is_one_line(digits_for_fashion, tmp_path):
+    (tmp_path / "study.json").write_text("{}")  # another's
+    with pytest.raises(SystemExit, match=r"ValueError: .*study\.json"):
+        command.main(arguments(store=tmp_path))
+
+
 def test_the_command_is_a_module():
     line = [sys.executable, "-m", "sktopo.replication", "--help"]
     text = subprocess.run(line, check=True, capture_output=True, text=True).stdout

@@ -57,6 +57,8 @@ def test_a_probe_reads_what_a_regression_reads(data):
     assert found > 0.7
 
 
+# of so few images a regression may end where its line search finds nothing better
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_command_runs(data, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(command, "load_comparison", lambda data_home: data)
     store = tmp_path / "store"
