@@ -29,7 +29,7 @@ extensions = [
 ]
 templates_path = ["_templates"]
 default_role = "py:obj"
-exclude_patterns = ["_build", "comparison", "replication"]
+exclude_patterns = ["_build", "benchmarks", "comparison", "objectives", "replication"]
 suppress_warnings = [
     "ref.ref",  # scikit-learn's own, in inherited docstrings
     "ref.term",
@@ -46,6 +46,8 @@ ALONE = (
     "getting_started",
     "replication",
     "comparison",
+    "objectives",
+    "benchmarks",
     "faq",
     "glossary",
     "cite",
