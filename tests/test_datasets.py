@@ -261,7 +261,7 @@ def test_images_and_labels_must_belong_together(tmp_path, rng, offline):
 
 @pytest.mark.parametrize("load", DATASETS.values(), ids=DATASETS)
 def test_unknown_subset(load):
-    with pytest.raises(ValueError, match=r"\['train', 'test', 'all'\]; got 'valid'"):
+    with pytest.raises(ValueError, match=r"\['all', 'test', 'train'\]; got 'valid'"):
         load("valid")
 
 

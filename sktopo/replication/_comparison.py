@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
+from sktopo._numbers import check_name
 from sktopo.augment import WhiteNoise
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.datasets import fetch_fashion_mnist
@@ -121,11 +122,7 @@ def comparison(
     >>> len(comparison().cells())
     125
     """
-    if backbone not in BACKBONES:
-        raise ValueError(
-            f"backbone must be one of {', '.join(map(repr, BACKBONES))}; got "
-            f"{backbone!r}."
-        )
+    check_name("backbone", backbone, BACKBONES)
     estimator = TopographicCNNClassifier(
         max_epochs=epochs, **SETTINGS, **BACKBONES[backbone]
     )

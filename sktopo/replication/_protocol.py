@@ -8,6 +8,7 @@ import os
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
+from sktopo._numbers import check_name
 from sktopo.classifier import TopographicCNNClassifier
 from sktopo.datasets import DATASETS
 from sktopo.replication._judging import LAMS
@@ -194,8 +195,5 @@ def load(
 
 
 def _loader(dataset):
-    if dataset not in DATASETS:
-        raise ValueError(
-            f"The protocol is for {', '.join(map(repr, DATASETS))}; got {dataset!r}."
-        )
+    check_name("dataset", dataset, DATASETS)
     return DATASETS[dataset]
