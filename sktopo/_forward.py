@@ -124,7 +124,7 @@ def warn_of_range(largest, n_images, value_range):
         What the model was made for.
     """
     usual = max(abs(value) for value in value_range)
-    if n_images >= 32 and not 0.02 * usual <= largest <= 50 * usual:
+    if n_images >= 32 and not 0.02 * usual <= largest <= 10 * usual:
         warn_user(
             f"The largest absolute value of these {n_images} images is {largest:g}; "
             f"the model was made for values in {value_range}: those of its training "

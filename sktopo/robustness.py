@@ -19,6 +19,7 @@ from sktopo._forward import best_class
 from sktopo._images import as_batch, slices
 from sktopo._numbers import as_names, as_numbers, check_name, check_whole
 from sktopo._subject import open_predictor
+from sktopo._warn import warn_user
 from sktopo.metrics import (
     percentage_of_zeros,
     representational_similarity,
@@ -366,9 +367,11 @@ def evaluate_image_noise(
         for kind, level in conditions
     }
     hits = dict.fromkeys(conditions, 0.0)
+    extremes = []
     chunk = max(2, min(_CHUNK, _CHUNK_VALUES // math.prod(subject.image_shape)))
     for rows in slices(len(evaluation.y), chunk):
         images = as_batch(evaluation.X, rows, subject.image_shape).numpy()
+        extremes += [images.min(), images.max()]
         for condition in conditions:
             kind, level = condition
             noisy = add_noise(
@@ -381,12 +384,25 @@ def evaluate_image_noise(
             )
             best, _ = subject.best(noisy)
             hits[condition] += evaluation.hits(best, rows)
+    _warn_of_clipping(min(extremes), max(extremes), value_range)
     clean = evaluation.accuracy
     table = pd.DataFrame(conditions, columns=["kind", "level"])
     table["accuracy"] = np.array(list(hits.values())) / evaluation.total_weight
     table["accuracy_change"] = table["accuracy"] - clean
     table.attrs.update(n_images=len(evaluation.y), clean_accuracy=clean)
     return table
+
+
+def _warn_of_clipping(smallest, largest, value_range):
+    """Say so if noise, which is clipped, took much more than noise from the images."""
+    low, high = value_range
+    if smallest < low - (high - low) / 2 or largest > high + (high - low) / 2:
+        warn_user(
+            f"Images have values from {smallest:g} to {largest:g}, and the noisy ones "
+            f"are clipped to {value_range}, so that more than noise is lost. Give the "
+            f"range of the images: value_range=(smallest, largest), here or, where it "
+            f"is one, to the FrozenNetwork."
+        )
 
 
 def check_image_noise(kinds, levels):

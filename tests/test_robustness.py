@@ -187,6 +187,16 @@ def test_value_range_scales_the_noise(fitted, held_out):
     assert wide["accuracy"].item() < usual["accuracy"].item() - 0.2
 
 
+def test_images_that_would_be_clipped_are_told(fitted, held_out):
+    X, y = held_out  # from 0 to 16
+    for given in ((0, 1), (4, 8), (8, 16)):
+        with pytest.warns(UserWarning, match=r"from 0 to 16, .* clipped to \("):
+            image_noise_curve(
+                fitted, X, y, "white", [0.1], random_state=0, value_range=given
+            )
+    image_noise_curve(fitted, X, y, "white", [0.1], random_state=0, value_range=(0, 12))
+
+
 # ------------------------------------------------------------------ what they accept
 
 

@@ -175,5 +175,7 @@ def test_claims_need_results():
 
 def test_only_known_data_sets():
     for function in (protocol, load):
-        with pytest.raises(ValueError, match=r"dataset must be one of .*'fashion_mnist', 'mnist'"):
+        with pytest.raises(
+            ValueError, match=r"dataset must be one of .*'fashion_mnist', 'mnist'"
+        ):
             function("imagenet")
