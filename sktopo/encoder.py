@@ -84,7 +84,7 @@ class TopographicEncoder(_estimator.TopographicEstimator):
         "deep". A callable is given the image shape (C, H, W) and returns an nn.Module
         that maps images (n, C, H, W) to features (n, d); each fit trains a deep copy of
         it.
-    dropout : float, default=0.5
+    dropout : float, default=0.1
         Share of rectified grid responses zeroed in training before the projection, in
         [0, 1): each view has draws of its own.
     image_shape : tuple of int, default=None
@@ -240,7 +240,7 @@ class TopographicEncoder(_estimator.TopographicEstimator):
         neighborhood: str = "moore",
         wrap: bool = False,
         backbone: str | Callable = "auto",
-        dropout: float = 0.5,
+        dropout: float = 0.1,
         image_shape: tuple[int, ...] | None = None,
         standardize: bool = True,
         max_epochs: int | str = "auto",

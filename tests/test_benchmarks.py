@@ -19,7 +19,6 @@ from sktopo.noise import NOISES, add_noise
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import baselines
 import bench
-import encoder
 import memory
 import resnet
 import rows
@@ -153,24 +152,3 @@ def test_one_file_and_one_table(tmp_path, capsys, monkeypatch):
     assert {"torch", "Python"} <= set(results["versions"])
     table = capsys.readouterr().out
     assert all(row["what"] in table for row in results["rows"])
-
-
-# ------------------------------------------------------------------ encoders
-
-
-def test_contrasts_of_encoders(rng):
-    """Of images whose labels are plain to see."""
-    y = np.arange(60) % 3
-    X = rng.integers(0, 80, size=(60, 1, 8, 8), dtype=np.uint8)
-    X[np.arange(60), 0, 2 * y] += 150
-    settings = {"backbone": "small", "max_epochs": 1}
-    rows = encoder.probe_rows((X, y), (X, y), seeds=(0, 1), **settings)
-    rows = pd.DataFrame(rows)
-    assert rows["what"].tolist() == ["pixels", *2 * [*encoder.ENCODERS]]
-    assert rows["accuracy"].iloc[0] == 1
-    found = encoder.contrasts(rows).set_index("what")
-    smooth = rows.loc[rows["what"] == "SimCLR, WS", "Moran's I"].mean()
-    assert found["mean"].iloc[-1] == pytest.approx(smooth)
-    by_name = rows.groupby("what")["accuracy"].mean()
-    gain = found.loc["SimCLR - random, points", "mean"]
-    assert gain == pytest.approx(100 * (by_name["SimCLR"] - by_name["random"]))
