@@ -36,7 +36,12 @@ HERE = Path(__file__).parent
 FOLDER = HERE / "objectives"
 PIXELS = FOLDER / "pixels.csv"
 LABELS = {"cross_entropy": "cross entropy", "supcon": "SupCon", "simclr": "SimCLR"}
-CONDITIONS = {"control": "control", "untrained": "untrained", "ws": "WS"}
+CONDITIONS = {
+    "control": "control",
+    "untrained": "untrained",
+    "longer": "control, 24 epochs",
+    "ws": "WS",
+}
 # What tables and the figure show: group, measure, parameter and words of each.
 OUTCOMES = {
     "probe": ("linear_probe", "linear_probe", "", "linear probe"),

@@ -95,7 +95,8 @@ def objectives(
     The paper names objectives without labels as its next step; Sander & Hasson (PMLR
     308:108-115, 2026) trained with two of them. The studies of all three have the same
     deep network, lams 0.3, 1 and 3 of WS, and three seeds; "untrained" is that network
-    with the weights that it begins with.
+    with the weights that it begins with. Without labels there is one condition more,
+    "longer": the control with twice the epochs.
 
     Parameters
     ----------
@@ -126,11 +127,14 @@ def objectives(
     >>> train = load_digits_images("train", return_X_y=True)
     >>> test = load_digits_images("test", return_X_y=True)
     >>> len(objectives("simclr", (*train, *test)).cells())
-    15
+    18
     """
     check_name("objective", objective, OBJECTIVES)
     estimator = clone(OBJECTIVES[objective])
     estimator.set_params(max_epochs=epochs, **SETTINGS)
+    conditions = {"untrained": UNTRAINED}
+    if objective == "simclr":
+        conditions["longer"] = {"topo_loss": None, "max_epochs": 2 * epochs}
     X, y, *_ = data
     return TopographicStudy(
         estimator,
@@ -139,7 +143,7 @@ def objectives(
             "lams": LAMS,
             "n_seeds": 3,
             "include": INCLUDE,
-            "conditions": {"untrained": UNTRAINED},
+            "conditions": conditions,
             "measures": {"linear_probe": partial(linear_probe, X=X, y=y)},
             **settings,
         },
