@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import time
+import warnings
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,7 @@ from memory import memory_rows
 from noise import noise_rows
 from resnet import resnet_rows
 from rows import FULL, QUICK
+from sklearn.exceptions import ConvergenceWarning
 from study import study_rows
 from training import (
     backbone_rows,
@@ -99,6 +101,8 @@ def main(args=None):
     )
     given = parser.parse_args(args)
     torch.set_num_threads(1)
+    # nothing can be learned of random pixels
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)
     size = QUICK if given.quick else FULL
     results = {
         "quick": given.quick,
