@@ -120,7 +120,8 @@ def draw(numbers):
                     style = {"marker": "o", "ms": 3.5, "label": label, "color": color}
                     ax.loglog(lines[label] / ours.iloc[0], **style)
             ax.set(xlabel=name, ylabel=f"{what} / ours at {ours.index[0]:,}")
-            ax.set_xticks(ours.index, [f"{at:,}" for at in ours.index])
+            at_names = [f"{at:,}" for at in ours.index]
+            ax.set_xticks(ours.index, at_names, fontsize="small")
             ax.set_xticks([], minor=True)
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter("{x:,g}")
