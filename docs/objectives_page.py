@@ -27,7 +27,7 @@ from texts import (
 )
 
 from sktopo._measures.results import write_parameter
-from sktopo.plotting.style import bare, drawing
+from sktopo.plotting.style import LINE_COLORS, bare, drawing
 from sktopo.replication import load_comparison
 from sktopo.replication._judging import UntestableError, consistency_slope
 from sktopo.replication._objectives import OBJECTIVES, read_labels
@@ -138,10 +138,10 @@ def draw(taught):
                 values = found.values(name)
                 values = values.loc[["control", "ws"]].droplevel("condition")
                 x = range(len(values))
-                style = {"color": f"C{place}", "label": LABELS[objective]}
+                style = {"color": LINE_COLORS[place], "label": LABELS[objective]}
                 ax.plot(x, values.mean(axis=1), "-", lw=1.5, **style)
                 for seed in values:
-                    ax.plot(x, values[seed], "o", ms=3, color=f"C{place}", alpha=0.6)
+                    ax.plot(x, values[seed], "o", ms=3, color=style["color"], alpha=0.6)
             ax.set_xticks(x, ["control", *(f"{lam:g}" for lam in values.index[1:])])
             ax.set_title(OUTCOMES[name][-1], fontsize="medium")
             bare(ax)
@@ -169,7 +169,8 @@ def page():
     """The text of the page, and what was found with each objective."""
     taught = read()
     pixels = pd.read_csv(PIXELS)["accuracy"].item()
-    return rendered(FOLDER, labels=LABELS, pixels=pixels, taught=taught), taught
+    values = {"labels": LABELS, "pixels": pixels, "short": short}
+    return rendered(FOLDER, **values, taught=taught), taught
 
 
 def read_pixels():
