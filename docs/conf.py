@@ -98,4 +98,5 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sktopo",),
     "remove_config_comments": True,
+    "capture_repr": (),  # pages print what they show
 }

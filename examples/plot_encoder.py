@@ -56,7 +56,7 @@ N_EPOCHS = 40
 encoder = TopographicEncoder(
     "simclr", "ws", lam=3.0, augment=make_views, lr=3e-3, random_state=0
 )
-control = clone(encoder).set_params(topo_loss=None)
+control = clone(encoder).set_params(topo_loss=None, max_epochs=N_EPOCHS).fit(X)
 smoothness, kept = [], {}
 for epoch in range(1, N_EPOCHS + 1):
     encoder.partial_fit(X)
@@ -64,7 +64,6 @@ for epoch in range(1, N_EPOCHS + 1):
     smoothness.append(np.nanmean(morans_i(maps)))
     if epoch in (1, 5, 15, N_EPOCHS):
         kept[epoch] = maps[0]
-control.set_params(max_epochs=N_EPOCHS).fit(X)
 
 # %%
 # A probe

@@ -119,7 +119,8 @@ class FrozenNetwork(ClassifierMixin, TransformerMixin, BaseEstimator):
     ...     nn.Conv2d(1, 12, 3), nn.ReLU(), nn.Flatten(),
     ...     nn.Linear(432, 24), nn.ReLU(), nn.Linear(24, 10),
     ... )
-    >>> frozen = FrozenNetwork(net, "3", image_shape=(1, 8, 8))
+    >>> shown = {"image_shape": (1, 8, 8), "value_range": (0, 16)}
+    >>> frozen = FrozenNetwork(net, "3", **shown)
     >>> frozen.grid_.shape, frozen.transform(X[:2]).shape
     ((4, 6), (2, 24))
     >>> measure(frozen, X[:200], y[:200], include=["smoothness"], layer="0").n.max()

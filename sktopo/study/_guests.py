@@ -38,8 +38,8 @@ def as_table(found, group, n):
     if not isinstance(found, pd.DataFrame):
         if np.ndim(found) > 0:
             raise _bad_table(group, f"a {type(found).__name__}")
-        number = found.detach() if isinstance(found, torch.Tensor) else found
-        found = pd.DataFrame({"value": [number]})
+        number = found.item() if isinstance(found, torch.Tensor) else found
+        found = pd.DataFrame({"value": [number]}, dtype=object)
     columns = found.columns
     if columns.nlevels > 1 or columns.has_duplicates or "value" not in columns:
         raise _bad_table(group, f"columns {columns.tolist()}")
