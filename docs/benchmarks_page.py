@@ -85,7 +85,7 @@ class Numbers:
         told = f"{wanted.sum() - len(missed)} of {wanted.sum()} ratios are so"
         if missed.empty:
             return f"{told}."
-        return f"{told}; these are not:\n\n{self._table(missed)}"
+        return f"{told}, all but:\n\n{self._table(missed)}"
 
     def _table(self, rows):
         cells = [

@@ -81,6 +81,8 @@ def mean_in_words(values, sign=False):
 def table(columns, rows):
     """A simple table of reStructuredText."""
     lines = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    # a dash alone would start a list
+    lines = [["\\-" if cell == "-" else cell for cell in line] for line in lines]
     widths = [max(map(len, cells)) for cells in zip(*lines)]
     rule = " ".join("=" * width for width in widths)
     texts = [

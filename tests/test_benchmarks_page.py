@@ -69,9 +69,13 @@ def test_numbers_in_words(numbers):
     assert numbers.ratio("epoch", "float32", "no such loop") == "-"
     assert len(numbers.table("epoch").splitlines()) == 3 + 4  # rules and the names
     told, table = numbers.missed().split(":\n\n")
-    assert told == "1 of 2 ratios are so; these are not"
+    assert told == "1 of 2 ratios are so, all but"
     assert "published loop" in table
     assert "bfloat16" not in table
+
+
+def test_what_is_not_there_starts_no_list():
+    assert texts.table("ab", [("x", "-")]).splitlines()[3] == "x \\-"
 
 
 def test_the_figure_has_a_line_a_rival(numbers):
