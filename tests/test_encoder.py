@@ -391,7 +391,7 @@ def test_measures_that_need_no_classifier(encoder, digits):
     norms = np.linalg.norm(encoder.grid_weights_, axis=1)
     assert rows["weight_norm"] == pytest.approx(norms.mean())
     assert unit_table(encoder, X, y)["best_class"].isin(y).all()
-    assert "selectivity" not in set(measure(encoder, X, None)["group"])
+    assert "selectivity" not in set(measure(encoder, X)["group"])
     display = GridMapDisplay.from_estimator(encoder, X[:2])
     assert display.label == "response (pre-ReLU)"
 

@@ -594,7 +594,7 @@ def test_a_network_that_is_no_classifier(classes, net, held_out):
     table = measure(frozen, X, y)
     assert not {"performance", "robustness"} & set(table["group"])
     assert {"smoothness", "selectivity", "tuning"} <= set(table["group"])
-    without = measure(frozen, X, None)
+    without = measure(frozen, X)
     assert "selectivity" not in set(without["group"])
     assert "accuracy" not in set(measure(freeze(net), X, None)["measure"])
     with pytest.raises(ValueError, match="needs the labels"):
@@ -690,7 +690,7 @@ def test_unit_table(net, held_out):
         assert row["best_class"] == str(best)
         assert row["average_precision"] == precision[unit, best]
         assert row["d_prime"] == d_prime(A, y)[unit, best]
-    assert unit_table(freeze(dead), X, None)["d_prime"].isna().all()
+    assert unit_table(freeze(dead), X)["d_prime"].isna().all()
 
 
 # ------------------------------------------------------------------ what is wrong

@@ -58,7 +58,7 @@ def check_include(include):
 def measure(
     estimator: BaseEstimator,
     X: ArrayLike,
-    y: ArrayLike | None,
+    y: ArrayLike | None = None,
     include: str | Sequence[str] = "all",
     reference: BaseEstimator | None = None,
     random_state: int | np.random.RandomState | None = 0,
@@ -75,7 +75,7 @@ def measure(
     X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
         Images, best held out from training. They pass through the network once for all
         measures of the responses to them.
-    y : array-like of shape (n,) or None
+    y : array-like of shape (n,), default=None
         Class labels. None: what needs labels is left out.
     include : "all", str or sequence of str, default="all"
         Names of the groups to take, such as "smoothness"; the page "Measures" of the

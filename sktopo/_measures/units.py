@@ -15,7 +15,7 @@ from sktopo._measures.tuning import eccentricity_of, orientation_of
 def unit_table(
     estimator: BaseEstimator,
     X: ArrayLike,
-    y: ArrayLike | None,
+    y: ArrayLike | None = None,
     layer: str | None = None,
 ) -> pd.DataFrame:
     """Describe each unit of a layer in a row.
@@ -27,7 +27,7 @@ def unit_table(
         Pipeline or search that ends in one.
     X : array-like of shape (n, C, H, W), (n, H, W) or (n, features)
         Images, best held out from training.
-    y : array-like of shape (n,) or None
+    y : array-like of shape (n,), default=None
         Class labels. None: what needs labels is nan.
     layer : str, default=None
         Name of the layer. None: that of the grid.
