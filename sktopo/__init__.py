@@ -48,7 +48,7 @@ __all__ = [
     "transformers",
     "unit_table",
 ]
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 # Imported when they are first asked for: they take time, or draw.
 _LAZY = ("plotting", "replication", "study")
